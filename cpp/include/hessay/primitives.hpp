@@ -1,0 +1,46 @@
+#pragma once
+#include "hessay/context.hpp"
+#include "hessay/view.hpp"
+
+#include <vector>
+
+namespace hessay {
+
+/// The dense steps every algorithm is written over; a device is one definition of these. T is float or double.
+enum class Transpose { no, yes };
+
+/// C <- alpha op(A) op(B) + beta C.  Throws ShapeError when the shapes do not fit.
+template <class T>
+void gemm(Transpose trans_a, Transpose trans_b, T alpha, MatrixView<const T> a, MatrixView<const T> b, T beta,
+          MatrixView<T> c);
+
+/// gram <- X' X in double, whatever T is: row panels are widened before they are multiplied, so the result carries the
+/// rounding of double. X (n, m); gram (m, m), both triangles written. Polls between panels.
+template <class T>
+void gram(Context& ctx, MatrixView<const T> x, MatrixView<double> gram);
+
+/// gram <- X X' in double; X (m, d) with m the short side; gram (m, m).
+template <class T>
+void outer_gram(Context& ctx, MatrixView<const T> x, MatrixView<double> gram);
+
+/// Eigenvalues of a symmetric matrix, ascending, and its eigenvectors as columns in place of a. Always on the host.
+/// Throws NonFinite when a holds NaN or Inf.
+std::vector<double> symmetric_eigen(Context& ctx, MatrixView<double> a);
+
+/// X (n, m), n >= m, becomes Q of its thin QR decomposition X = Q R; r (m, m) upper triangular.
+template <class T>
+void householder_qr(Context& ctx, MatrixView<T> x, MatrixView<T> r);
+
+/// Euclidean norm of n numbers, accumulated in double.
+template <class T>
+double norm(const T* x, Index n);
+
+/// Fills X with independent N(0, 1) numbers: element number i of the stream is the same on every device.
+template <class T>
+void gaussian_fill(Context& ctx, MatrixView<T> x);
+
+/// True when no element is NaN or Inf.
+template <class T>
+bool all_finite(MatrixView<const T> x);
+
+} // namespace hessay

@@ -1,0 +1,244 @@
+#include "hessay/block_lanczos.hpp"
+
+#include "hessay/ritz.hpp"
+#include "krylov_basis.hpp"
+
+#include <limits>
+
+namespace hessay {
+
+namespace {
+
+template <class T>
+LanczosOptions checked(LanczosOptions options, Index d)
+{
+    require<ShapeError>(d > 0, "the operator has size ", d, "; it must be positive");
+    require(options.k >= 1 && options.k <= d, "k must lie in [1, ", d, "], the size of the operator, got ", options.k);
+    require(options.block >= 1, "block must be at least 1, got ", options.block);
+    const double smallest = 10 * static_cast<double>(std::numeric_limits<T>::epsilon());
+    require(options.tol >= smallest && options.tol < 1, "tol must lie in [", smallest,
+            ", 1) for this precision, got ", options.tol);
+    require(options.miss_probability > 0 && options.miss_probability < 1, "miss_probability must lie in (0, 1), got ",
+            options.miss_probability);
+    options.block = std::min(options.block, d);
+    const Index least = options.k + 3 * options.block;
+    require(options.max_basis == 0 || options.max_basis >= std::min(d, least), "max_basis must be at least k + 3 block = ",
+            least, " (or the size of the operator), got ", options.max_basis);
+    if (options.max_basis == 0) options.max_basis = std::max({2 * options.k + 10, options.k + 10 * options.block, Index(40)});
+    options.max_basis = std::min(options.max_basis, d);
+    require(options.max_products >= 0, "max_products must not be negative, got ", options.max_products);
+    if (options.max_products == 0) options.max_products = std::max<Index>(1000, 10 * d);
+    require(options.max_products >= options.k, "max_products must be at least k = ", options.k, ", got ",
+            options.max_products);
+    return options;
+}
+
+// The check that nothing was missed: Lanczos on the complement of the k locked pairs, from a random block.
+struct Check {
+    bool running = false;
+    Index steps = 0;          // block calls since the random block
+    Index starts = 0;         // columns of the random block
+    Index first_product = 0;  // products before it
+    double top = 0;           // no eigenvalue of the complement may lie above
+    double bottom = 0;        // ... nor below
+};
+
+template <class T>
+class Solver {
+  public:
+    Solver(Context& ctx, const LinearOperator<T>& op, const LanczosOptions& options)
+        : ctx_(ctx), options_(options), d_(op.size), ends_(ends_of(options.which, options.k)),
+          basis_(ctx, op, options.max_basis, options.block)
+    {}
+
+    LanczosResult<T> run()
+    {
+        const auto start = Clock::now();
+        basis_.random_block();
+        while (!step()) {
+            if (basis_.products() + basis_.pending() > options_.max_products) {
+                give_up();
+                break;
+            }
+        }
+        result_.stats.products = basis_.products();
+        result_.stats.block_calls = basis_.block_calls();
+        result_.stats.replaced = basis_.replaced();
+        result_.stats.operator_seconds = basis_.operator_seconds();
+        result_.stats.peak_bytes = basis_.bytes();
+        result_.stats.seconds = seconds_since(start);
+        return std::move(result_);
+    }
+
+  private:
+    // One operator call and what follows from it; true when the run is over.
+    bool step()
+    {
+        basis_.expand();
+        if (basis_.size() < options_.k) return false;
+        const Workspace::Scope scope(ctx_.workspace());
+        const auto y = ctx_.scratch<double>(basis_.size(), basis_.size());
+        const std::vector<double> values = basis_.solve(y);
+        norm_ = std::max({norm_, std::abs(values.front()), std::abs(values.back())});
+        if (check_.running) {
+            if (!found_beyond(values)) return checked_enough();
+            check_.running = false;
+            result_.stats.check_products += basis_.products() - check_.first_product;
+        }
+        const std::vector<Index> order = preference(values, options_.which);
+        if (converged(y, order) || basis_.pending() == 0) { // a full basis is as good as it gets
+            lock(y, values, order);
+            if (basis_.size() == d_ || whole_space_) {
+                finish(Certificate::whole_space, 0);
+                return true;
+            }
+            begin_check();
+        } else if (basis_.full()) {
+            const Index spare = std::max(options_.block, 2 * (options_.max_basis - options_.k) / 5);
+            const Index keep = std::min(options_.k + spare, options_.max_basis - 2 * options_.block);
+            restart(y, values, order, std::max(keep, options_.k), false);
+            ++result_.stats.restarts;
+        }
+        return false;
+    }
+
+    bool converged(MatrixView<const double> y, const std::vector<Index>& order) const
+    {
+        for (Index i = 0; i < options_.k; ++i)
+            if (basis_.residual(y.column(order[i])) > options_.tol * norm_) return false;
+        return true;
+    }
+
+    void restart(MatrixView<const double> y, const std::vector<double>& values, const std::vector<Index>& order,
+                 Index count, bool lock)
+    {
+        const Workspace::Scope scope(ctx_.workspace());
+        const auto kept = ctx_.scratch<double>(y.rows, count);
+        std::vector<double> kept_values(static_cast<std::size_t>(count));
+        for (Index j = 0; j < count; ++j) {
+            std::copy_n(y.column(order[j]), y.rows, kept.column(j));
+            kept_values[j] = values[order[j]];
+        }
+        basis_.restart(kept, kept_values, lock);
+    }
+
+    // Keeps the k wanted pairs, in reporting order, and gives up everything else.
+    void lock(MatrixView<const double> y, const std::vector<double>& values, std::vector<Index> order)
+    {
+        whole_space_ = basis_.pending() == 0;
+        order.resize(static_cast<std::size_t>(options_.k));
+        report_order(values, options_.which, order);
+        restart(y, values, order, options_.k, true);
+    }
+
+    void begin_check()
+    {
+        check_ = {};
+        check_.running = true;
+        check_.first_product = basis_.products();
+        basis_.random_block();
+        check_.starts = basis_.pending();
+        double top = -std::numeric_limits<double>::infinity(), bottom = -top, least_magnitude = bottom;
+        const Index at_top = options_.which == Which::both_ends ? (options_.k + 1) / 2 : options_.k;
+        for (Index i = 0; i < options_.k; ++i) {
+            const double value = basis_.t(i, i);
+            least_magnitude = std::min(least_magnitude, std::abs(value));
+            if (i == at_top - 1) top = value;
+            if (options_.which == Which::smallest ? i == options_.k - 1 : i == at_top) bottom = value;
+        }
+        const bool magnitude = options_.which == Which::largest_magnitude;
+        const double slack = options_.tol * norm_;
+        check_.top = (magnitude ? least_magnitude : top) + slack;
+        check_.bottom = (magnitude ? -least_magnitude : bottom) - slack;
+    }
+
+    // Does the complement hold a Ritz value beyond the answer? Also updates how unlikely a miss has become.
+    bool found_beyond(const std::vector<double>& values)
+    {
+        ++check_.steps;
+        const Index k = options_.k, n_new = basis_.size() - k;
+        const auto y = ctx_.scratch<double>(n_new, n_new);
+        const std::vector<double> rest = basis_.solve(y, k);
+        if ((ends_.top && rest.back() > check_.top) || (ends_.bottom && rest.front() < check_.bottom)) return true;
+        const double low = std::min(values.front(), check_.bottom), high = std::max(values.back(), check_.top);
+        double miss = 0;
+        if (ends_.top) miss += miss_of((check_.top - rest.back()) / (check_.top - low));
+        if (ends_.bottom) miss += miss_of((rest.front() - check_.bottom) / (high - check_.bottom));
+        miss_ = basis_.invariant() || basis_.pending() == 0 ? 0 : std::min(miss, 1.0);
+        return false;
+    }
+
+    double miss_of(double epsilon) const
+    {
+        return miss_probability(epsilon, d_ - options_.k, check_.steps, check_.starts);
+    }
+
+    bool checked_enough()
+    {
+        if (miss_ > options_.miss_probability && !basis_.full()) return false;
+        result_.stats.check_products += basis_.products() - check_.first_product;
+        const bool all = basis_.invariant() || basis_.pending() == 0;
+        finish(all ? Certificate::exhausted : miss_ < 1 ? Certificate::random_block : Certificate::none, miss_);
+        return true;
+    }
+
+    // The answer is the first k columns of the basis, locked before any check.
+    void finish(Certificate certificate, double miss)
+    {
+        result_.converged = true;
+        result_.certificate = certificate;
+        result_.miss_probability = miss;
+        collect();
+    }
+
+    void collect()
+    {
+        const Index k = options_.k;
+        result_.norm = norm_;
+        const auto q = basis_.q();
+        result_.vectors.assign(q.data, q.data + d_ * k);
+        for (Index i = 0; i < k; ++i) {
+            result_.values.push_back(basis_.t(i, i));
+            result_.residuals.push_back(basis_.defect(i));
+        }
+    }
+
+    // The budget is spent: report the best there is, marked for what it is.
+    void give_up()
+    {
+        if (check_.running) {
+            result_.stats.check_products += basis_.products() - check_.first_product;
+            finish(miss_ < 1 ? Certificate::random_block : Certificate::none, miss_);
+            return;
+        }
+        if (basis_.size() < options_.k) return;
+        const Workspace::Scope scope(ctx_.workspace());
+        const auto y = ctx_.scratch<double>(basis_.size(), basis_.size());
+        const std::vector<double> values = basis_.solve(y);
+        lock(y, values, preference(values, options_.which));
+        collect();
+    }
+
+    Context& ctx_;
+    LanczosOptions options_;
+    Index d_;
+    Ends ends_;
+    KrylovBasis<T> basis_;
+    Check check_;
+    LanczosResult<T> result_;
+    double norm_ = 0, miss_ = 1;
+    bool whole_space_ = false;
+};
+
+} // namespace
+
+template <class T>
+LanczosResult<T> block_lanczos(Context& ctx, const LinearOperator<T>& op, const LanczosOptions& options)
+{
+    return Solver<T>(ctx, op, checked<T>(options, op.size)).run();
+}
+
+template LanczosResult<float> block_lanczos<float>(Context&, const LinearOperator<float>&, const LanczosOptions&);
+template LanczosResult<double> block_lanczos<double>(Context&, const LinearOperator<double>&, const LanczosOptions&);
+
+} // namespace hessay

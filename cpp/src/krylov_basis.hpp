@@ -1,0 +1,201 @@
+#pragma once
+#include "hessay/error.hpp"
+#include "hessay/operator.hpp"
+#include "hessay/orthonormalize.hpp"
+#include "hessay/primitives.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <vector>
+
+namespace hessay {
+
+using Clock = std::chrono::steady_clock;
+
+inline double seconds_since(Clock::time_point start)
+{
+    return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+/// The state of a thick-restart block Lanczos run and its two moves, expand and restart:
+///
+///     A Q = Q T + W S + D,   Q'Q = I,  W'W = I,  Q'W = 0,
+///
+/// Q (d, size) the basis, W (d, pending) the next block, S (pending, size) its coupling, and D, column by column no
+/// longer than defect[j], what was given up on purpose: dropped dependent columns and couplings of locked pairs.
+template <class T>
+class KrylovBasis {
+  public:
+    KrylovBasis(Context& ctx, const LinearOperator<T>& op, Index max_basis, Index block)
+        : ctx_(ctx), op_(op), d_(op.size), max_basis_(max_basis), block_(block),
+          storage_(static_cast<std::size_t>(d_ * (max_basis + block))),
+          t_(static_cast<std::size_t>(max_basis * max_basis)), coupling_(static_cast<std::size_t>(block * max_basis)),
+          defect_(static_cast<std::size_t>(max_basis))
+    {}
+
+    Index size() const { return size_; }
+    Index pending() const { return pending_; }
+    bool full() const { return size_ + pending_ > max_basis_; }
+    MatrixView<T> q() { return {storage_.data(), d_, size_, d_}; }
+    double t(Index i, Index j) const { return t_[i + j * max_basis_]; }
+    double defect(Index j) const { return defect_[j]; }
+    Index products() const { return products_; }
+    Index block_calls() const { return block_calls_; }
+    Index replaced() const { return replaced_; }
+    double operator_seconds() const { return operator_seconds_; }
+    std::size_t bytes() const { return storage_.size() * sizeof(T) + ctx_.workspace().peak_bytes(); }
+    /// Largest |A q| met: a lower bound of |A|.
+    double largest_product() const { return largest_product_; }
+    /// True when the last product left no live direction: Q spans an invariant subspace.
+    bool invariant() const { return invariant_; }
+
+    /// Forgets W and S and starts again from a Gaussian block orthogonal to Q.
+    void random_block()
+    {
+        pending_ = std::min(block_, d_ - size_);
+        std::fill(coupling_.begin(), coupling_.end(), 0.0);
+        if (pending_ == 0) return;
+        const auto w = columns(size_, pending_);
+        gaussian_fill(ctx_, w);
+        const Workspace::Scope scope(ctx_.workspace());
+        const auto c = ctx_.scratch<double>(std::max<Index>(size_, 1), pending_).block(0, 0, size_, pending_);
+        const auto r = ctx_.scratch<double>(pending_, pending_);
+        const auto dropped = ctx_.scratch<double>(pending_, 1);
+        pending_ = orthonormalize<T>(ctx_, columns(0, size_), w, 0, c, r, dropped.data).cols;
+    }
+
+    /// Q <- [Q W]: one operator call.  A W = Q C + W_new R + D.
+    void expand()
+    {
+        const Index b = pending_, m = size_ + b;
+        const auto v = columns(size_, b), w = columns(m, b);
+        const auto start = Clock::now();
+        op_.apply(ctx_, v, w);
+        operator_seconds_ += seconds_since(start);
+        products_ += b;
+        ++block_calls_;
+        for (Index j = 0; j < b; ++j) {
+            require<NonFinite>(all_finite<T>(w.columns(j, 1)), "the operator returned NaN or Inf in product number ",
+                               products_ - b + j + 1);
+            largest_product_ = std::max(largest_product_, norm(w.column(j), d_));
+        }
+
+        const Workspace::Scope scope(ctx_.workspace());
+        const auto c = ctx_.scratch<double>(m, b), r = ctx_.scratch<double>(b, b);
+        const auto dropped = ctx_.scratch<double>(b, 1);
+        const OrthonormalBlock next = orthonormalize<T>(ctx_, columns(0, m), w, largest_product_, c, r, dropped.data);
+        check_symmetry(c);
+        for (Index j = 0; j < b; ++j) {
+            for (Index i = 0; i < m; ++i) {
+                // The diagonal block is symmetric up to rounding; its mean is the better estimate.
+                const double value = i < size_ ? c(i, j) : 0.5 * (c(i, j) + c(size_ + j, i - size_));
+                t_[i + (size_ + j) * max_basis_] = value;
+                t_[size_ + j + i * max_basis_] = value;
+            }
+            defect_[size_ + j] = dropped(j, 0);
+        }
+        // S: only the newest columns of Q couple to the new block.
+        std::fill(coupling_.begin(), coupling_.end(), 0.0);
+        for (Index j = 0; j < b; ++j)
+            for (Index i = 0; i < next.cols; ++i) coupling_[i + (size_ + j) * block_] = r(i, j);
+        size_ = m;
+        pending_ = next.cols;
+        replaced_ += next.replaced;
+        invariant_ = next.replaced == next.cols;
+        ctx_.poll();
+    }
+
+    /// The Rayleigh-Ritz problem: T = Y diag(values) Y', values ascending; y (size, size).
+    std::vector<double> solve(MatrixView<double> y, Index first = 0)
+    {
+        for (Index j = 0; j < y.cols; ++j)
+            for (Index i = 0; i < y.rows; ++i) y(i, j) = t(first + i, first + j);
+        return symmetric_eigen(ctx_, y);
+    }
+
+    /// Upper estimate of |A Q y - value Q y| for a column y of the solved problem.
+    double residual(const double* y) const
+    {
+        double squares = 0, given_up = 0;
+        for (Index i = 0; i < pending_; ++i) {
+            double sum = 0;
+            for (Index j = 0; j < size_; ++j) sum += coupling_[i + j * block_] * y[j];
+            squares += sum * sum;
+        }
+        for (Index j = 0; j < size_; ++j) given_up += std::abs(y[j]) * defect_[j];
+        return std::sqrt(squares) + given_up;
+    }
+
+    /// Q <- Q Y, T <- diag(values), S <- S Y: thick restart onto the chosen Ritz pairs.
+    /// With lock, W and S are given up instead, and their size goes into the defects.
+    void restart(MatrixView<const double> y, const std::vector<double>& values, bool lock)
+    {
+        const Index p = y.cols;
+        std::vector<double> defects(static_cast<std::size_t>(p)), coupling(static_cast<std::size_t>(block_ * p), 0.0);
+        for (Index j = 0; j < p; ++j) {
+            defects[j] = lock ? residual(y.column(j)) : 0;
+            if (lock) continue;
+            for (Index l = 0; l < size_; ++l) {
+                defects[j] += std::abs(y(l, j)) * defect_[l];
+                for (Index i = 0; i < pending_; ++i) coupling[i + j * block_] += coupling_[i + l * block_] * y(l, j);
+            }
+        }
+        const Workspace::Scope scope(ctx_.workspace());
+        rotate(y);
+        if (lock)
+            pending_ = 0;
+        else
+            for (Index j = 0; j < pending_; ++j) std::copy_n(columns(size_ + j, 1).data, d_, columns(p + j, 1).data);
+        std::fill(t_.begin(), t_.end(), 0.0);
+        std::fill(coupling_.begin(), coupling_.end(), 0.0);
+        std::copy(coupling.begin(), coupling.end(), coupling_.begin());
+        std::copy(defects.begin(), defects.end(), defect_.begin());
+        for (Index j = 0; j < p; ++j) t_[j + j * max_basis_] = values[j];
+        size_ = p;
+    }
+
+  private:
+    MatrixView<T> columns(Index first, Index count) { return {storage_.data() + first * d_, d_, count, d_}; }
+
+    // The first p columns <- Q Y, in row panels so that no second basis is needed.
+    void rotate(MatrixView<const double> y)
+    {
+        constexpr Index kRows = 1024;
+        const auto small = ctx_.scratch<T>(size_, y.cols);
+        for (Index j = 0; j < y.cols; ++j)
+            for (Index i = 0; i < size_; ++i) small(i, j) = static_cast<T>(y(i, j));
+        const auto panel = ctx_.scratch<T>(std::min(kRows, d_), y.cols);
+        for (Index first = 0; first < d_; first += kRows) {
+            const Index rows = std::min(kRows, d_ - first);
+            const auto out = panel.block(0, 0, rows, y.cols);
+            gemm<T>(Transpose::no, Transpose::no, T(1), columns(0, size_).block(first, 0, rows, size_), small, T(0),
+                    out);
+            for (Index j = 0; j < y.cols; ++j) std::copy_n(out.column(j), rows, columns(j, 1).data + first);
+        }
+    }
+
+    // Q'A W, computed from the product, and (A Q)'W = S', known from before, agree when A is symmetric.
+    void check_symmetry(MatrixView<const double> c) const
+    {
+        constexpr double kAllowed = 1e-3; // single-precision products are symmetric to about 1e-6
+        double worst = 0;
+        for (Index j = 0; j < c.cols; ++j)
+            for (Index i = 0; i < size_; ++i)
+                worst = std::max(worst, std::abs(c(i, j) - coupling_[j + i * block_]) - defect_[i]);
+        require(worst <= kAllowed * largest_product_, "the operator is not symmetric: u'Av and v'Au differ by ", worst,
+                " where |Av| is at most ", largest_product_, "; pass a symmetric operator, for example (A + A') / 2");
+    }
+
+    Context& ctx_;
+    const LinearOperator<T>& op_;
+    Index d_, max_basis_, block_;
+    Index size_ = 0, pending_ = 0;
+    std::vector<T> storage_;
+    std::vector<double> t_, coupling_, defect_;
+    Index products_ = 0, block_calls_ = 0, replaced_ = 0;
+    double operator_seconds_ = 0, largest_product_ = 0;
+    bool invariant_ = false;
+};
+
+} // namespace hessay

@@ -1,0 +1,21 @@
+#include "hessay/operator.hpp"
+
+#include "hessay/error.hpp"
+#include "hessay/primitives.hpp"
+
+namespace hessay {
+
+template <class T>
+LinearOperator<T> dense_operator(MatrixView<const T> a)
+{
+    require<ShapeError>(a.rows == a.cols && a.rows > 0, "a dense operator needs a square, non-empty matrix, got (",
+                        a.rows, ", ", a.cols, ")");
+    return {a.rows, [a](Context&, MatrixView<const T> v, MatrixView<T> av) {
+                gemm<T>(Transpose::no, Transpose::no, T(1), a, v, T(0), av);
+            }};
+}
+
+template LinearOperator<float> dense_operator<float>(MatrixView<const float>);
+template LinearOperator<double> dense_operator<double>(MatrixView<const double>);
+
+} // namespace hessay

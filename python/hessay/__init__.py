@@ -1,0 +1,63 @@
+"""hessay: a purity assay for neural networks, read from the spectrum of the input Hessian.
+
+Names are loaded on first use, so importing the package costs neither torch nor the native core.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "BulkEdge": "edge",
+    "Detector": "detector",
+    "InputHessian": "hessian",
+    "Probe": "probe",
+    "Report": "report",
+    "Verdict": "verdict",
+    "eigsh": "spectrum",
+    "fit_edge": "edge",
+    "load_model": "loading",
+    "outliers": "verdict",
+    "scan": "detector",
+}
+_MODULES = (
+    "attacks",
+    "detector",
+    "edge",
+    "errors",
+    "hessian",
+    "loading",
+    "marchenko_pastur",
+    "probe",
+    "render",
+    "report",
+    "spectrum",
+    "tracy_widom",
+    "verdict",
+)
+__all__ = ["__version__", *_HOME, *_MODULES]  # noqa: PLE0604 - the names are all strings
+
+if TYPE_CHECKING:
+    from hessay.detector import Detector, scan
+    from hessay.edge import BulkEdge, fit_edge
+    from hessay.hessian import InputHessian
+    from hessay.loading import load_model
+    from hessay.probe import Probe
+    from hessay.report import Report
+    from hessay.spectrum import eigsh
+    from hessay.verdict import Verdict, outliers
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOME:
+        return getattr(importlib.import_module(f"hessay.{_HOME[name]}"), name)
+    if name in _MODULES:
+        return importlib.import_module(f"hessay.{name}")
+    raise AttributeError(f"module 'hessay' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

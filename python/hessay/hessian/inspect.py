@@ -1,0 +1,80 @@
+"""Questions to a model before it is trusted with a scan: its mode, its repeatability, its place."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from hessay.errors import ModelError
+from hessay.hessian.evaluate import call, chunk_rows, like_model
+
+_DROPOUT = (nn.modules.dropout._DropoutNd,)
+_BATCH_NORM = (nn.modules.batchnorm._NormBase,)
+
+
+def training_modules(model: nn.Module) -> tuple[str, ...]:
+    """Names of the modules that compute something else in training mode, and are in it.
+
+    Dropout of positive probability, batch and instance normalisation, and attention or recurrent
+    layers with a positive ``dropout``.
+    """
+    return tuple(
+        name or type(module).__name__
+        for name, module in model.named_modules()
+        if module.training and _changes_with_mode(module)
+    )
+
+
+def check_repeatable(model: nn.Module, inputs: Tensor, logits: Tensor) -> None:
+    """Evaluate again, in reversed order: the logits of an input must depend on nothing else.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Frozen by the caller.
+    inputs : (n, *shape) float tensor
+        The probe.
+    logits : (n, C) float64 on the CPU
+        What a first pass over the inputs, in their order, has returned.
+
+    Raises
+    ------
+    ModelError
+        The two passes differ by more than rounding; the message counts the inputs.
+    """
+    inputs = like_model(model, inputs.detach())
+    with torch.no_grad():
+        parts = [call(model, rows) for rows in inputs.flip(0).split(chunk_rows(inputs))]
+    again = torch.cat(parts).flip(0)
+    # Rounding changes with the shape of a batch, by eps times a factor that grows with depth; half
+    # the digits survive it in any usable network. Noise and batch statistics change far more.
+    allowed = torch.finfo(again.dtype).eps ** 0.5 * float(logits.abs().max())
+    different = int(((again.cpu().double() - logits).abs() > allowed).any(dim=1).sum())
+    if different:
+        raise ModelError(
+            f"the model is not deterministic: two passes differ in {different} of {len(inputs)} "
+            "inputs; remove randomness from forward, and normalisation over the batch"
+        )
+
+
+def device_of(model: nn.Module) -> str:
+    """Name of the device of the model's first parameter, ``"cpu"`` without parameters."""
+    for parameter in model.parameters():
+        return str(parameter.device)
+    return "cpu"
+
+
+def parameter_count(model: nn.Module) -> int:
+    """Count the numbers in the model's parameters."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _changes_with_mode(module: nn.Module) -> bool:
+    if isinstance(module, _DROPOUT):
+        return module.p > 0.0
+    if isinstance(module, _BATCH_NORM):
+        return not isinstance(module, nn.modules.instancenorm._InstanceNorm) or (
+            module.track_running_stats
+        )
+    rate = getattr(module, "dropout", 0.0)
+    return isinstance(rate, float) and rate > 0.0

@@ -1,0 +1,268 @@
+"""Finite steps: what a universal perturbation of the probe really does to the predictions.
+
+The Jacobian speaks of infinitely small steps. Two checks take real ones, kept inside the range of
+the probe: :func:`flip_rates` along given directions, and :func:`refine_directions`, which improves
+one direction per class by gradient steps until it moves as many probes as it can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from hessay.errors import ArgumentError, ShapeError
+from hessay.hessian.evaluate import call, input_gradient, like_model, logits_of
+
+_MOMENTUM, _STEP = 0.6, 0.25  # of the normalised gradient; the step as a share of the radius
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FlipRates:
+    """Where steps along k directions, forwards and backwards, send the probes."""
+
+    rate: NDArray[np.float64]  # (k, 2, C): share of the probes outside class c that arrive in c
+    radius: float  # input units
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RefinedDirections:
+    """The best universal perturbation found for each class, at each of R radii."""
+
+    perturbation: NDArray[np.float64]  # (R, C, d), L2 norm <= radius, input units
+    margin_drop: NDArray[np.float64]  # (R, C): drop of the mean margin to c, over the clean one
+    flip_rate: NDArray[np.float64]  # (R, C): share of the probes outside class c that it sends to c
+    radii: tuple[float, ...]  # input units, ascending
+    passes: int  # batched backward passes spent
+
+
+def flip_rates(
+    model: nn.Module,
+    inputs: Tensor,
+    directions: NDArray[np.float64],
+    *,
+    radius: float,
+    bounds: tuple[float, float],
+) -> FlipRates:
+    """Step every probe by +-radius along each direction and count where it arrives.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Frozen by the caller.
+    inputs : (n, *shape) float tensor
+        The probe.
+    directions : (k, d) float64
+        Unit vectors in input space.
+    radius : float, > 0, input units
+        Length of the step before clipping.
+    bounds : (low, high), input units
+        Range of valid inputs: the stepped probes are clipped to it.
+
+    Raises
+    ------
+    ShapeError
+        ``directions`` is not (k, d) for inputs of d numbers.
+    ArgumentError
+        ``radius`` not positive, or ``bounds`` empty.
+    ModelError, NonFinite
+        The model raised, or its logits are not finite.
+    """
+    inputs = like_model(model, inputs.detach())
+    _check(inputs, directions, radius, bounds)
+    clean = logits_of(model, inputs).argmax(dim=1)
+    steps = torch.from_numpy(directions).to(inputs).reshape(-1, *inputs.shape[1:]) * radius
+    rates = []
+    for step in steps:
+        for signed in (step, -step):
+            arrived = logits_of(model, (inputs + signed).clamp(*bounds))
+            rates.append(_arrivals(arrived, clean))
+    table = torch.stack(rates).reshape(len(steps), 2, -1)
+    return FlipRates(table.numpy(), radius)
+
+
+def refine_directions(
+    model: nn.Module,
+    inputs: Tensor,
+    start: NDArray[np.float64],
+    *,
+    radii: Sequence[float],
+    bounds: tuple[float, float],
+    basis: NDArray[np.float64] | None = None,
+    steps: int = 3,
+) -> RefinedDirections:
+    """Improve one universal perturbation per class by normalised-gradient steps with momentum.
+
+    Row c of ``start`` is followed downhill on the mean of softplus(max_{k != c} z_k - z_c), over
+    the probes not predicted as c, inside balls of growing radius: each radius starts from the
+    result of the one before. All classes run together as one batch. Every other probe is used to
+    find the perturbation, the remaining ones to judge it, so the results are not flattered; at
+    each radius the iterate that is best on the first kind is kept.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Frozen by the caller.
+    inputs : (n, *shape) float tensor, n >= 2
+        Probes: even rows are moved, odd rows are judged on; 256 in all are plenty.
+    start : (C, d) float64
+        Directions towards each class, any length; a zero row starts from the first gradient.
+    radii : sequence of float, ascending, > 0, input units
+        Bounds on the L2 norm of each perturbation.
+    bounds : (low, high), input units
+        Range of valid inputs: the moved probes are clipped to it.
+    basis : (d, k) float64 or None
+        Orthonormal columns the gradient is kept orthogonal to.
+    steps : int, >= 1
+        At each radius.
+
+    Returns
+    -------
+    RefinedDirections
+
+    Raises
+    ------
+    ShapeError
+        ``start`` is not (C, d) with C the number of logits, or fewer than 2 inputs.
+    ArgumentError
+        ``radii`` not ascending and positive, ``steps`` below 1, or ``bounds`` empty.
+    ModelError, NonFinite
+        The model raised, is not differentiable, or its logits are not finite.
+
+    Source: universal perturbations, Moosavi-Dezfooli et al. 2017, CVPR, 1765; momentum on
+    normalised gradients, Dong et al. 2018, CVPR, 9185.
+    """
+    if steps < 1:
+        raise ArgumentError(f"steps must be at least 1, got {steps}")
+    if not radii or any(b <= a for a, b in pairwise(radii)):
+        raise ArgumentError(f"radii must be positive and ascending, got {tuple(radii)}")
+    if len(inputs) < 2:
+        raise ShapeError(f"at least 2 inputs are needed, got {len(inputs)}")
+    inputs = like_model(model, inputs.detach())
+    _check(inputs, start, radii[0], bounds)
+    logits = logits_of(model, inputs)
+    if start.shape[0] != logits.shape[1]:
+        raise ShapeError(
+            f"start must have one row for each of {logits.shape[1]} classes, got {start.shape}"
+        )
+    # Softplus bends at 1: in units of the logits' own scale the path does not depend on it.
+    scale = float((logits - logits.mean(dim=1, keepdim=True)).square().mean().sqrt()) or 1.0
+    seek = _Block.of(model, inputs[::2], logits[::2], bounds)
+    judge = _Block.of(model, inputs[1::2], logits[1::2], bounds)
+    keep_off = None if basis is None else torch.from_numpy(basis).to(inputs)
+
+    step = torch.from_numpy(start).to(inputs)
+    velocity = torch.zeros_like(step)
+    found: list[Tensor] = []
+    drops, rates = [], []
+    for radius in radii:
+        step = _with_norm(step, radius)
+        best, best_loss = step, torch.full((len(step),), float("inf")).to(step)
+        for _ in range(steps):
+            with torch.enable_grad():
+                variable = step.detach().requires_grad_(True)
+                losses = seek.means(nn.functional.softplus(seek.margins(variable) / scale))
+                gradient = input_gradient(losses, variable, torch.ones_like(losses), keep=False)
+            best, best_loss = _better(best, best_loss, step, losses.detach())
+            if keep_off is not None:
+                gradient = gradient - (gradient @ keep_off) @ keep_off.T
+            velocity = _MOMENTUM * velocity - _with_norm(gradient, 1.0)
+            step = _inside_ball(step + _STEP * radius * velocity, radius)
+        with torch.no_grad():
+            losses = seek.means(nn.functional.softplus(seek.margins(step) / scale))
+            best, _ = _better(best, best_loss, step, losses)
+            margins = judge.margins(best)
+        clean = judge.means(judge.clean_margins)
+        drops.append(
+            (clean - judge.means(margins)) / clean.clamp(min=torch.finfo(clean.dtype).tiny)
+        )
+        rates.append(judge.means((margins < 0).to(margins)))
+        found.append(best)
+    return RefinedDirections(
+        perturbation=_host(torch.stack(found)),
+        margin_drop=_host(torch.stack(drops)),
+        flip_rate=_host(torch.stack(rates)),
+        radii=tuple(radii),
+        passes=steps * len(radii),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Block:
+    """A set of probes under one perturbation per class: C * n rows in one batch."""
+
+    model: nn.Module
+    inputs: Tensor  # (n, *shape)
+    outside: Tensor  # (C, n): 1 where the probe is not predicted as c
+    clean_margins: Tensor  # (C, n): max_{k != c} z_k - z_c
+    bounds: tuple[float, float]
+
+    @staticmethod
+    def of(model: nn.Module, inputs: Tensor, logits: Tensor, bounds: tuple[float, float]) -> _Block:
+        n, n_classes = logits.shape
+        own = logits.argmax(dim=1)[None, :] == torch.arange(n_classes)[:, None]
+        clean = _margins(logits[None].expand(n_classes, n, n_classes))
+        return _Block(model, inputs, (~own).to(inputs), clean.to(inputs), bounds)
+
+    def margins(self, perturbation: Tensor) -> Tensor:
+        n_classes, n = self.outside.shape
+        shift = perturbation.reshape(n_classes, 1, *self.inputs.shape[1:])
+        moved = (self.inputs[None] + shift).clamp(*self.bounds).flatten(0, 1)
+        return _margins(call(self.model, moved).reshape(n_classes, n, n_classes))
+
+    def means(self, values: Tensor) -> Tensor:
+        """Mean over the probes outside class c, for every c: (C,)."""
+        return (values * self.outside).sum(dim=1) / self.outside.sum(dim=1).clamp(min=1.0)
+
+
+def _better(best: Tensor, best_loss: Tensor, new: Tensor, loss: Tensor) -> tuple[Tensor, Tensor]:
+    wins = loss < best_loss
+    return torch.where(wins[:, None], new, best), torch.where(wins, loss, best_loss)
+
+
+def _host(values: Tensor) -> NDArray[np.float64]:
+    array: NDArray[np.float64] = values.to(device="cpu", dtype=torch.float64).numpy()
+    return array
+
+
+def _margins(scores: Tensor) -> Tensor:
+    """max_{k != c} z_k - z_c for the block c of ``scores`` (C, n, C): shape (C, n)."""
+    own = torch.eye(scores.shape[0], device=scores.device, dtype=torch.bool)[:, None, :]
+    rivals = scores.masked_fill(own, float("-inf")).amax(dim=2)
+    return rivals - scores.masked_fill(~own, 0.0).sum(dim=2)
+
+
+def _arrivals(logits: Tensor, clean: Tensor) -> Tensor:
+    n_classes = logits.shape[1]
+    into = nn.functional.one_hot(logits.argmax(dim=1), n_classes).double()
+    outside = 1.0 - nn.functional.one_hot(clean, n_classes).double()
+    return (into * outside).sum(dim=0) / outside.sum(dim=0).clamp(min=1.0)
+
+
+def _with_norm(rows: Tensor, radius: float) -> Tensor:
+    norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+    return rows * (radius / norms.clamp(min=torch.finfo(rows.dtype).tiny))
+
+
+def _inside_ball(rows: Tensor, radius: float) -> Tensor:
+    norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+    return rows * (radius / norms.clamp(min=torch.finfo(rows.dtype).tiny)).clamp(max=1.0)
+
+
+def _check(
+    inputs: Tensor, directions: NDArray[np.float64], radius: float, bounds: tuple[float, float]
+) -> None:
+    width = inputs[0].numel()
+    if directions.ndim != 2 or directions.shape[1] != width:
+        raise ShapeError(
+            f"directions must be (k, {width}) for these inputs, got {directions.shape}"
+        )
+    if not radius > 0:
+        raise ArgumentError(f"radius must be positive, in input units, got {radius}")
+    if not bounds[0] < bounds[1]:
+        raise ArgumentError(f"bounds must be (low, high) with low < high, got {bounds}")

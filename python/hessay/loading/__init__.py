@@ -1,0 +1,22 @@
+"""Step 1 of the flow: from a file nobody vouches for to a checked ``nn.Module`` in eval mode.
+
+Read in this order: ``pickle_scan`` (what would a pickle call?), ``torch_files`` and
+``safetensors_files`` (do the containers keep their word?), ``files`` (one entry for both),
+``architectures`` (names and factories), ``model`` (put together). ``npz`` reads probe files.
+"""
+
+from __future__ import annotations
+
+from hessay.loading.architectures import build_architecture, build_cnn, build_mlp, describe
+from hessay.loading.files import read_state
+from hessay.loading.model import load_model, model_digest
+
+__all__ = [
+    "build_architecture",
+    "build_cnn",
+    "build_mlp",
+    "describe",
+    "load_model",
+    "model_digest",
+    "read_state",
+]

@@ -1,0 +1,265 @@
+"""Step 2 of the flow: the inputs at which a model is examined, checked and frozen."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hessay.errors import ArgumentError, ProbeError, ShapeError
+from hessay.loading.batches import own_tensor, take
+from hessay.loading.npz import read_npz
+
+_INPUT_DTYPES = (torch.float32, torch.float64)
+
+
+@dataclass(frozen=True, slots=True, eq=False, init=False, repr=False)
+class Probe:
+    """Clean inputs in the scale the model was trained on, with their labels where known.
+
+    Arrays are copied: later changes to the caller's data do not reach the probe. Half precision
+    (float16, bfloat16) is widened to float32, float64 stays float64; tensors keep their device and
+    lose their graph. Treat ``inputs`` and ``targets`` as read-only: the digest is taken once.
+
+    Parameters
+    ----------
+    inputs : (n, *shape) float tensor or array
+        n >= 1; any strides, read-only memory and other byte orders are fine.
+    targets : (n,) int tensor, array or sequence, optional
+        Class numbers, 0 or more.
+
+    Raises
+    ------
+    ProbeError
+        NaN or Inf, integer inputs, all inputs the same, targets that are no class numbers.
+    ShapeError
+        No inputs, no feature axis, an empty feature axis, targets of another length.
+
+    Examples
+    --------
+    >>> probe = Probe(np.eye(3, dtype=np.float32), targets=[0, 1, 2])
+    >>> probe.n, probe.d, probe.shape
+    (3, 3, (3,))
+    """
+
+    inputs: Tensor  # (n, *shape) float32 or float64, contiguous; model's input unit
+    targets: Tensor | None  # (n,) int64 class numbers on the same device
+    digest: str = field(compare=False)  # sha256 over dtype, shape and bytes of both
+
+    def __init__(
+        self,
+        inputs: Tensor | NDArray[Any],
+        targets: Tensor | NDArray[Any] | Iterable[int] | None = None,
+    ) -> None:
+        # Outside inference mode: tensors made inside it can never take part in a derivative.
+        with torch.inference_mode(False):
+            own = _own_inputs(inputs)
+            labels = None if targets is None else _own_targets(targets, own)
+        object.__setattr__(self, "inputs", own)
+        object.__setattr__(self, "targets", labels)
+        object.__setattr__(self, "digest", _digest(own, labels))
+
+    @property
+    def n(self) -> int:
+        """Number of inputs."""
+        return int(self.inputs.shape[0])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one input."""
+        return tuple(self.inputs.shape[1:])
+
+    @property
+    def d(self) -> int:
+        """Number of coordinates of one input, the product of ``shape``."""
+        return math.prod(self.shape)
+
+    @property
+    def flat(self) -> Tensor:
+        """The inputs as an (n, d) view."""
+        return self.inputs.view(self.n, self.d)
+
+    def __repr__(self) -> str:
+        labels = "with targets" if self.targets is not None else "without targets"
+        dtype = str(self.inputs.dtype).removeprefix("torch.")
+        return f"Probe(n={self.n}, shape={self.shape}, {dtype}, {labels}, {self.digest[:12]})"
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Probe:
+        """Probe from an ``.npz`` file with arrays ``inputs`` and, optionally, ``targets``.
+
+        Nothing is unpickled, and sizes are checked before memory is taken (limits in
+        ``hessay.loading.npz``).
+
+        Raises
+        ------
+        ProbeError, ShapeError
+            The file is missing, damaged, not an npz, holds other arrays or objects, or the arrays
+            make no probe; the message names the file.
+        """
+        file = Path(path)
+        arrays = read_npz(file, ("inputs", "targets"))
+        if "inputs" not in arrays:
+            raise ProbeError(
+                f"{file} holds no array 'inputs'; write it with np.savez(path, inputs=..., targets=...)"
+            )
+        try:
+            return cls(arrays["inputs"], arrays.get("targets"))
+        except (ProbeError, ShapeError) as error:
+            raise type(error)(f"{file}: {error}") from error
+
+    @classmethod
+    def from_loader(cls, loader: Iterable[Any], n: int = 512, *, check: bool = True) -> Probe:
+        """Take the first ``n`` inputs of a ``DataLoader``, data set or iterable; fewer if it ends.
+
+        Parameters
+        ----------
+        loader : iterable
+            Batches x or (x, y, ...); samples (x, class number) of a data set also serve.
+        n : int, at least 1
+            Inputs to take.
+        check : bool
+            Read the loader twice and compare. One-shot iterators cannot be checked.
+
+        Raises
+        ------
+        ProbeError
+            The loader is empty, raises, yields something else, or differs between the passes.
+        ArgumentError
+            ``n`` is below 1.
+
+        Examples
+        --------
+        >>> Probe.from_loader([(torch.eye(2), torch.tensor([0, 1]))] * 4, n=3).n
+        3
+        """
+        if n < 1:
+            raise ArgumentError(f"n must be at least 1, got {n}")
+        probe = cls(*take(loader, n))
+        if check and iter(loader) is not loader:
+            again = cls(*take(loader, n))
+            if again.digest != probe.digest:
+                if again.inputs.shape == probe.inputs.shape:
+                    rows = int((again.flat != probe.flat).any(dim=1).sum())
+                    differ = f"differ in {rows} of {probe.n} inputs"
+                else:
+                    differ = f"have shapes {tuple(probe.inputs.shape)}, {tuple(again.inputs.shape)}"
+                raise ProbeError(
+                    f"probe is not deterministic: two passes {differ}; turn off shuffling and "
+                    "augmentation"
+                )
+        return probe
+
+
+def as_probe(obj: object) -> Probe:
+    """Make a probe from whatever the caller has.
+
+    Parameters
+    ----------
+    obj : Probe, tensor, array, (inputs, targets), path of an ``.npz``, or DataLoader
+        A probe is returned as it is; loaders give their first 512 inputs.
+
+    Raises
+    ------
+    ProbeError, ShapeError
+        It makes no probe; the message says why.
+
+    Examples
+    --------
+    >>> as_probe((np.eye(2), [1, 0])).targets
+    tensor([1, 0])
+    """
+    if isinstance(obj, Probe):
+        return obj
+    if isinstance(obj, str | os.PathLike):
+        return Probe.load(obj)
+    if isinstance(obj, Tensor | np.ndarray):
+        return Probe(obj)
+    if isinstance(obj, tuple) and len(obj) == 2 and isinstance(obj[0], Tensor | np.ndarray):
+        return Probe(obj[0], obj[1])
+    if hasattr(obj, "__iter__") or (hasattr(obj, "__getitem__") and hasattr(obj, "__len__")):
+        return Probe.from_loader(cast("Iterable[Any]", obj))
+    raise ProbeError(
+        f"cannot make a probe from {type(obj).__name__}; pass hessay.Probe(inputs, targets), an "
+        "array, a DataLoader or the path of an .npz file"
+    )
+
+
+def _own_inputs(inputs: object) -> Tensor:
+    own = own_tensor(inputs, "inputs")
+    if own.dtype in (torch.float16, torch.bfloat16):
+        own = own.float()
+    if own.dtype not in _INPUT_DTYPES:
+        raise ProbeError(
+            f"inputs have dtype {str(own.dtype).removeprefix('torch.')}; convert them to float32 in "
+            "the scale the model was trained on (for images often x / 255)"
+        )
+    if own.ndim < 2 or own.numel() == 0:
+        raise ShapeError(
+            f"inputs must have shape (n, *shape) with n >= 1 and no empty axis, got "
+            f"{tuple(own.shape)}; add the sample axis first"
+        )
+    finite = torch.isfinite(own)
+    if not bool(finite.all()):
+        position = tuple((~finite).nonzero()[0].tolist())
+        raise ProbeError(
+            f"inputs hold {own.numel() - int(finite.sum())} values that are NaN or Inf, the first "
+            f"({own[position].item()}) at index {position}; remove those inputs"
+        )
+    n, d = own.shape[0], math.prod(own.shape[1:])
+    # One input alone may be anything but a flat field; of several, two must differ.
+    same = (
+        bool((own == own[:1]).all()) if n > 1 else d > 1 and bool((own == own.flatten()[0]).all())
+    )
+    if same:
+        raise ProbeError(
+            f"all {n} inputs are the same (constant probe); pass different samples of the data"
+        )
+    return own
+
+
+def _own_targets(targets: object, inputs: Tensor) -> Tensor:
+    if not isinstance(targets, Tensor | np.ndarray):
+        try:
+            targets = np.asarray(list(cast("Iterable[int]", targets)))
+        except (TypeError, ValueError) as error:
+            raise ProbeError(f"targets are no list of class numbers ({error})") from error
+    labels = own_tensor(targets, "targets")
+    n = inputs.shape[0]
+    if labels.shape != (n,):
+        raise ShapeError(
+            f"targets must have shape ({n},), one class number per input, got "
+            f"{tuple(labels.shape)}; for one-hot rows pass targets.argmax(1)"
+        )
+    if labels.dtype.is_floating_point or labels.dtype == torch.bool:
+        raise ProbeError(
+            f"targets have dtype {str(labels.dtype).removeprefix('torch.')}; pass class numbers as "
+            "integers"
+        )
+    wide = labels.to(torch.int64)  # uint64 beyond 2**63 turns negative and is refused below
+    if int(wide.min()) < 0:
+        row = int((wide < 0).nonzero()[0])
+        raise ProbeError(
+            f"target {int(wide[row])} of input {row} is negative; drop unlabelled inputs"
+        )
+    return wide.to(inputs.device)
+
+
+def _digest(inputs: Tensor, targets: Tensor | None) -> str:
+    digest = hashlib.sha256(b"hessay.probe/1\n")
+    for values in (inputs, targets):
+        if values is None:
+            digest.update(b"none\n")
+            continue
+        digest.update(f"{values.dtype} {tuple(values.shape)}\n".encode())
+        digest.update(values.cpu().numpy().data)
+    return digest.hexdigest()
