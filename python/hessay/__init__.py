@@ -10,6 +10,21 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
+__all__ = [
+    "BulkEdge",
+    "Detector",
+    "InputHessian",
+    "Probe",
+    "Report",
+    "Verdict",
+    "__version__",
+    "eigsh",
+    "fit_edge",
+    "load_model",
+    "outliers",
+    "scan",
+]
+
 _HOME = {
     "BulkEdge": "edge",
     "Detector": "detector",
@@ -23,22 +38,6 @@ _HOME = {
     "outliers": "verdict",
     "scan": "detector",
 }
-_MODULES = (
-    "attacks",
-    "detector",
-    "edge",
-    "errors",
-    "hessian",
-    "loading",
-    "marchenko_pastur",
-    "probe",
-    "render",
-    "report",
-    "spectrum",
-    "tracy_widom",
-    "verdict",
-)
-__all__ = ["__version__", *_HOME, *_MODULES]  # noqa: PLE0604 - the names are all strings
 
 if TYPE_CHECKING:
     from hessay.detector import Detector, scan
@@ -54,8 +53,12 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> object:
     if name in _HOME:
         return getattr(importlib.import_module(f"hessay.{_HOME[name]}"), name)
-    if name in _MODULES:
-        return importlib.import_module(f"hessay.{name}")
+    if not name.startswith("_"):
+        try:
+            return importlib.import_module(f"hessay.{name}")
+        except ModuleNotFoundError as error:
+            if error.name != f"hessay.{name}":
+                raise
     raise AttributeError(f"module 'hessay' has no attribute {name!r}")
 
 

@@ -192,7 +192,7 @@ def _solve(
                 "pass (A + A') / 2"
             )
         return _core.lanczos_dense(np.asfortranarray(array), options(4), seed)
-    if getattr(operator, "backend", None) == "factor" and getattr(operator, "average", False):
+    if getattr(operator, "backend", None) == "factor" and getattr(operator, "average", True):
         factor = operator.factor()  # type: ignore[attr-defined]
         return _core.lanczos_factor(factor.rows, factor.lift, options(4), seed)
     dtype = np.dtype(getattr(operator, "dtype", None) or np.float64)

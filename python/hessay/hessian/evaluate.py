@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor as Tensor
-from torch import nn
+from torch import Tensor, nn
 
 from hessay.errors import ModelError, NonFinite
 
 # The layers above take these names from here: they do not import torch themselves.
 Model = nn.Module
+Inputs = Tensor
 _CHUNK_ELEMENTS = 1 << 18  # input elements a pass: activations stay within tens of megabytes
 
 
@@ -69,7 +69,7 @@ def logits_of(model: nn.Module, inputs: Tensor) -> Tensor:
         Some logits are NaN or Inf; the message counts the probes.
     """
     with torch.no_grad():
-        parts = [call(model, rows) for rows in inputs.split(chunk_rows(inputs))]
+        parts = [call(model, rows) for rows in torch.split(inputs, chunk_rows(inputs))]
     logits = torch.cat(parts).detach().to(device="cpu", dtype=torch.float64)
     bad = ~torch.isfinite(logits).all(dim=1)
     if bool(bad.any()):

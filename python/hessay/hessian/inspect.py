@@ -44,7 +44,7 @@ def check_repeatable(model: nn.Module, inputs: Tensor, logits: Tensor) -> None:
     """
     inputs = like_model(model, inputs.detach())
     with torch.no_grad():
-        parts = [call(model, rows) for rows in inputs.flip(0).split(chunk_rows(inputs))]
+        parts = [call(model, rows) for rows in torch.split(inputs.flip(0), chunk_rows(inputs))]
     again = torch.cat(parts).flip(0)
     # Rounding changes with the shape of a batch, by eps times a factor that grows with depth; half
     # the digits survive it in any usable network. Noise and batch statistics change far more.

@@ -116,7 +116,7 @@ def class_jacobians(
 def _points(inputs: Tensor, noise: float, draws: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield (row numbers, points to differentiate at), one chunk after the other."""
     generator = torch.Generator().manual_seed(seed)
-    for rows in torch.arange(len(inputs)).split(chunk_rows(inputs)):
+    for rows in torch.split(torch.arange(len(inputs)), chunk_rows(inputs)):
         clean = inputs[rows]
         if noise == 0.0:
             yield rows, clean

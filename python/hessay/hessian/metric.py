@@ -61,6 +61,11 @@ class ProjectedHessian:
         """Precision of products."""
         return self.hessian.dtype
 
+    @property
+    def backend(self) -> str:
+        """Route the products take, "factor" or "autograd"."""
+        return self.hessian.backend
+
     def __matmul__(self, directions: NDArray[Any]) -> NDArray[np.floating]:
         """Q H Q V for V (d,) or (d, k)."""
         return self._project(self.hessian @ self._project(np.asarray(directions)))

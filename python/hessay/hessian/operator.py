@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 import torch
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
 
 Backend = Literal["factor", "autograd"]
-_Array = TypeVar("_Array", Tensor, NDArray[np.floating])
 _MAX_FACTOR_BYTES = 2 << 30  # a larger factor is not built; products go through autograd instead
 
 

@@ -246,12 +246,15 @@ def _arrivals(logits: Tensor, clean: Tensor) -> Tensor:
 
 def _with_norm(rows: Tensor, radius: float) -> Tensor:
     norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
-    return rows * (radius / norms.clamp(min=torch.finfo(rows.dtype).tiny))
+    scaled: Tensor = rows * (radius / norms.clamp(min=torch.finfo(rows.dtype).tiny))
+    return scaled
 
 
 def _inside_ball(rows: Tensor, radius: float) -> Tensor:
     norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
-    return rows * (radius / norms.clamp(min=torch.finfo(rows.dtype).tiny)).clamp(max=1.0)
+    shrink = (radius / norms.clamp(min=torch.finfo(rows.dtype).tiny)).clamp(max=1.0)
+    scaled: Tensor = rows * shrink
+    return scaled
 
 
 def _check(

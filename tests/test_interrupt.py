@@ -1,0 +1,91 @@
+"""Long native calls leave other threads running, and end when the user presses Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+
+from hessay import _core
+from hessay.spectrum import eigsh
+
+SOLVE_FOR_MINUTES = """
+import numpy as np
+from hessay.spectrum import eigsh
+matrix = np.diag(1.0 - 1e-9 * np.arange(3000.0) ** 2)
+print("ready", flush=True)
+eigsh(matrix, 8, "LA", 1e-14, max_products=10**9)
+"""
+GRAM_FOR_MINUTES = """
+import numpy as np
+from hessay import _core
+x = np.ones((40000, 1500), order="F", dtype=np.float32)
+out = np.empty((1500, 1500), order="F")
+print("ready", flush=True)
+while True:
+    _core.gram(x, out)
+"""
+
+
+def seconds_to_stop(script: str) -> tuple[float, str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(0.5)
+    start = time.perf_counter()
+    process.send_signal(signal.SIGINT)
+    try:
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    return time.perf_counter() - start, errors
+
+
+def test_ctrl_c_ends_a_solve_within_a_block_step() -> None:
+    seconds, errors = seconds_to_stop(SOLVE_FOR_MINUTES)
+    assert "KeyboardInterrupt" in errors
+    assert seconds < 10  # a block step takes milliseconds; the rest is a loaded machine
+
+
+def test_ctrl_c_ends_a_kernel_between_panels() -> None:
+    seconds, errors = seconds_to_stop(GRAM_FOR_MINUTES)
+    assert "KeyboardInterrupt" in errors
+    assert seconds < 10
+
+
+def test_other_threads_run_while_a_kernel_works() -> None:
+    x = np.ones((30000, 600), order="F", dtype=np.float32)
+    out = np.empty((600, 600), order="F")
+    done, ticks = threading.Event(), 0
+    worker = threading.Thread(target=lambda: (_core.gram(x, out), done.set()))
+    worker.start()
+    while not done.is_set():
+        ticks += 1
+        time.sleep(0.001)
+    worker.join()
+    assert ticks > 5
+    assert out[0, 0] == 30000.0
+
+
+def test_solves_in_two_threads_do_not_disturb_each_other() -> None:
+    matrices = [np.diag(np.arange(200.0)), np.diag(np.arange(200.0)[::-1] * 2)]
+    results: list[list[float]] = [[], []]
+
+    def solve(which: int) -> None:
+        for _ in range(20):
+            values = eigsh(matrices[which], 2, "LA", 1e-10).values
+            results[which].append(float(values[0]))
+
+    threads = [threading.Thread(target=solve, args=(i,)) for i in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    np.testing.assert_allclose(results[0], 199.0, rtol=1e-9)
+    np.testing.assert_allclose(results[1], 398.0, rtol=1e-9)

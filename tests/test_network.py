@@ -1,0 +1,133 @@
+"""The native layer program against torch: every activation, forward, backward and grouped sums."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from hessay import _core
+from hessay.errors import ArgumentError, ShapeError
+from hessay.hessian import InputHessian, frozen
+from hessay.hessian.structure import LayerProgram, is_piecewise_linear, layer_program
+from hessay.loading import build_architecture
+from hessay.loading.architectures import ACTIVATIONS
+from hessay.spectrum import eigsh
+
+SEED = 20254
+CASES: dict[str, nn.Module] = {name: make() for name, make in ACTIVATIONS.items()} | {
+    "leaky_relu(.3)": nn.LeakyReLU(0.3),
+    "softplus(2)": nn.Softplus(beta=2.0),
+    "elu(.5)": nn.ELU(alpha=0.5),
+}
+
+
+def translated(model: nn.Module, inputs: torch.Tensor) -> LayerProgram:
+    with frozen(model):
+        program = layer_program(model, inputs)
+    assert isinstance(program, LayerProgram), program
+    return program
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["double", "single"])
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_every_activation_has_torchs_value_and_slope(name: str, dtype: torch.dtype) -> None:
+    torch.manual_seed(SEED)
+    model = nn.Sequential(nn.Linear(5, 40), CASES[name], nn.Linear(40, 3)).to(dtype)
+    inputs = torch.randn(60, 5, dtype=dtype) * 4
+    inputs[0] = 300.0  # far out, where careless formulas overflow
+    program = translated(model, inputs[1:])
+    rounding = 1e-12 if dtype == torch.float64 else 2e-4
+    flat = inputs.numpy()
+    expected = model(inputs).detach().numpy()
+    np.testing.assert_allclose(program.logits(flat), expected, rtol=rounding, atol=rounding)
+    rows = torch.func.vmap(torch.func.jacrev(model))(inputs).detach().numpy()
+    sums = np.empty((2, 3, 5), dtype=flat.dtype)
+    group = np.arange(60) % 2
+    _core.network_grouped_jacobian(program.layers, flat, group, sums)
+    wanted = np.stack([rows[group == g].sum(axis=0) for g in range(2)])
+    np.testing.assert_allclose(sums, wanted, rtol=rounding, atol=rounding * np.abs(wanted).max())
+
+
+def test_registered_nets_with_any_input_shape_are_translated() -> None:
+    torch.manual_seed(SEED)
+    model = build_architecture("mlp:12-7-4:silu")
+    images = torch.randn(9, 3, 4)
+    program = translated(model, images)
+    flat = images.flatten(1).numpy()
+    np.testing.assert_allclose(program.logits(flat), model(images).detach(), atol=1e-5)
+    assert not program.piecewise_linear
+    assert translated(build_architecture("linear:12-4"), images).piecewise_linear
+
+
+class Scaled(nn.Sequential):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 2 * super().forward(x)
+
+
+class Sneaky(nn.Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) ** 2
+
+
+def hooked() -> nn.Module:
+    model = nn.Sequential(nn.Linear(4, 3))
+    model[0].register_forward_hook(lambda *_: None)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        (Scaled(nn.Linear(4, 3)), "forward of its own"),
+        (nn.Sequential(Sneaky(4, 3)), "Sneaky is not in the layer program"),
+        (hooked(), "hooks"),
+        (nn.Sequential(nn.ReLU(), nn.Linear(4, 3)), "does not follow a linear layer"),
+        (nn.Sequential(nn.Identity()), "no linear layer"),
+        (nn.Sequential(nn.Linear(4, 3)).bfloat16(), "bfloat16"),
+    ],
+)
+def test_what_is_not_understood_is_said(model: nn.Module, reason: str) -> None:
+    inputs = torch.randn(5, 4).to(next(iter(model.parameters()), torch.zeros(0)).dtype)
+    with frozen(model):
+        found = layer_program(model, inputs)
+    assert isinstance(found, str)
+    assert reason in found
+    if reason != "no linear layer" and "bfloat16" not in reason and "follow" not in reason:
+        assert not is_piecewise_linear(model)
+
+
+def test_groups_and_shapes_are_checked() -> None:
+    program = translated(nn.Sequential(nn.Linear(4, 3)), torch.randn(5, 4))
+    x = np.zeros((5, 4), dtype=np.float32)
+    with pytest.raises(ArgumentError, match=r"group 7 of sample 2 is not in \[0, 2\)"):
+        _core.network_grouped_jacobian(
+            program.layers, x, np.array([0, 1, 7, 0, 0]), np.empty((2, 3, 4), np.float32)
+        )
+    with pytest.raises(ShapeError, match="takes 4 inputs, got 3"):
+        _core.network_forward(program.layers, x[:, :3].copy(), np.empty((5, 3), np.float32))
+    with pytest.raises(ShapeError, match="must be float32"):
+        _core.network_forward(program.layers, x, np.empty((5, 3)))
+    with pytest.raises(ArgumentError, match="unknown activation"):
+        _core.network_forward([(x[:3], None, "swish", 0.0)], x, np.empty((5, 3), np.float32))
+    with pytest.raises(ShapeError, match="at least one layer"):
+        _core.network_forward([], x, np.empty((5, 3), np.float32))
+
+
+def test_eigsh_on_a_hessian_agrees_with_its_dense_spectrum() -> None:
+    torch.manual_seed(SEED)
+    model = build_architecture("mlp:60-40-20-6").double()
+    data = torch.randn(80, 60, dtype=torch.float64)
+    hessian = InputHessian(model, data, weighting="softened")
+    exact = np.linalg.eigvalsh(hessian.dense())[::-1][:5]
+    basis = np.linalg.qr(np.random.default_rng(1).standard_normal((60, 8)))[0]
+    projected = hessian.project_out(basis)
+    exact_off = np.linalg.eigvalsh(projected.dense())[::-1][:5]
+    np.testing.assert_allclose(eigsh(hessian, 5, "LA", 1e-9).values, exact, rtol=1e-7)
+    np.testing.assert_allclose(eigsh(projected, 5, "LA", 1e-9).values, exact_off, rtol=1e-7)
+    smooth = InputHessian(build_architecture("mlp:30-20-4:tanh").double(), data[:, :30])
+    assert smooth.backend == "autograd"
+    wanted = np.linalg.eigvalsh(smooth.dense())
+    top = wanted[np.argsort(-np.abs(wanted))][:3]
+    np.testing.assert_allclose(eigsh(smooth, 3, "LM", 1e-9).values, top, rtol=1e-6)
