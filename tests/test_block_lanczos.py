@@ -274,6 +274,16 @@ def test_certificate_finds_a_second_copy_outside_the_first_krylov_space() -> Non
     assert "random block" in pairs.explain()
 
 
+@pytest.mark.parametrize("block", BLOCKS)
+def test_every_value_multiple_and_one_copy_found_at_a_time(block: int) -> None:
+    # Each certificate finds another copy; what earlier ones set aside must not add up as error.
+    values = np.repeat([3.0, 1.0, -2.0, 0.0], [11, 11, 11, 8])
+    matrix = symmetric(values)
+    pairs = eigsh(matrix, 13, "LA", 1e-9, block=block)
+    assert_right(pairs, matrix, 13, "LA", 1e-9)
+    assert pairs.certified
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     d=st.integers(1, 60),

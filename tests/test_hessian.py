@@ -15,6 +15,7 @@ from torch.nn import functional
 from hessay.errors import ArgumentError, ModelError, NonFinite, ShapeError
 from hessay.hessian import InputHessian, frozen
 from hessay.hessian.curvature import curvature, logit_scale
+from hessay.loading.architectures import ACTIVATIONS
 from hessay.probe import Probe
 
 SEED = 20253
@@ -149,6 +150,21 @@ def test_factor_reproduces_dense_gram_and_eigenpairs(name: str, weighting: Any) 
     close(top, values[:2])
 
 
+@pytest.mark.parametrize("weighting", ["labels", "softened"])
+@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
+def test_native_products_of_every_activation(name: str, weighting: Any) -> None:
+    torch.manual_seed(SEED)
+    wide = nn.Sequential(nn.Linear(D, 9), ACTIVATIONS[name](), nn.Linear(9, 5), ACTIVATIONS[name]())
+    net = wide.append(nn.Linear(5, C)).double()
+    exact = oracle(net, weighting)
+    v = np.random.default_rng(SEED).standard_normal((N, D, 3))
+    mean = InputHessian(net, probe(), weighting=weighting, backend="native")
+    close(mean @ v[0], exact.mean(axis=0) @ v[0])
+    close(mean.dense(), exact.mean(axis=0))
+    each = InputHessian(net, probe(), weighting=weighting, backend="native", average=False)
+    close(each @ v, np.einsum("nij,njk->nik", exact, v))
+
+
 def test_piecewise_linear_nets_take_the_factor_and_smooth_ones_do_not() -> None:
     chosen = {name: InputHessian(net, probe()).backend for name, net in nets().items()}
     assert chosen == {
@@ -156,14 +172,18 @@ def test_piecewise_linear_nets_take_the_factor_and_smooth_ones_do_not() -> None:
         "relu": "factor",
         "narrow": "factor",
         "cnn": "factor",
-        "gelu": "autograd",
-        "tanh": "autograd",
+        "gelu": "native",
+        "tanh": "native",
         "attention": "autograd",
     }
     for name in ("gelu", "attention"):
         assert InputHessian(nets()[name], probe(), weighting="uniform").backend == "factor"
         with pytest.raises(ArgumentError, match="curvature of its own"):
             InputHessian(nets()[name], probe(), backend="factor")
+    with pytest.raises(ArgumentError, match="Unflatten is not in the layer program"):
+        InputHessian(nets()["cnn"], probe(), backend="native")
+    with pytest.raises(ArgumentError, match="has no loss"):
+        InputHessian(nets()["gelu"], probe(), backend="native", weighting="uniform")
 
 
 def test_few_samples_in_many_dimensions_go_through_the_sample_side() -> None:

@@ -58,7 +58,8 @@ Array::Array(py::handle object, std::string name, Access access) : name_(std::mo
 Array::Array(Array&& other) noexcept
     : name_(std::move(other.name_)), managed_(std::exchange(other.managed_, nullptr)),
       versioned_(std::exchange(other.versioned_, nullptr)), tensor_(std::exchange(other.tensor_, nullptr))
-{}
+{
+}
 
 Array::~Array()
 {

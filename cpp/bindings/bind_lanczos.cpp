@@ -20,10 +20,14 @@ Which parse_which(const std::string& which)
 const char* certificate_name(Certificate certificate)
 {
     switch (certificate) {
-    case Certificate::whole_space: return "whole_space";
-    case Certificate::exhausted: return "exhausted";
-    case Certificate::random_block: return "random_block";
-    case Certificate::none: break;
+    case Certificate::whole_space:
+        return "whole_space";
+    case Certificate::exhausted:
+        return "exhausted";
+    case Certificate::random_block:
+        return "random_block";
+    case Certificate::none:
+        break;
     }
     return "none";
 }
@@ -34,7 +38,8 @@ LinearOperator<T> callback_operator(const py::function& function, Index size)
 {
     return {size, [&function](Context&, MatrixView<const T> v, MatrixView<T> av) {
                 const py::gil_scoped_acquire gil;
-                const py::object product = function(owned_matrix(std::vector<T>(v.data, v.data + v.rows * v.cols), v.rows, v.cols));
+                const py::object product =
+                    function(owned_matrix(std::vector<T>(v.data, v.data + v.rows * v.cols), v.rows, v.cols));
                 Array(product, "the operator's product", Access::read).template copy_to<T>(av);
             }};
 }
@@ -108,15 +113,14 @@ void bind_lanczos(py::module_& module)
     py::class_<LanczosOptions>(module, "LanczosOptions")
         .def(py::init([](Index k, const std::string& which, double tol, Index block, Index max_basis,
                          Index max_products, double miss_probability) {
-                 return LanczosOptions{k,         parse_which(which), tol,             block,
-                                       max_basis, max_products,       miss_probability};
+                 return LanczosOptions{k, parse_which(which), tol, block, max_basis, max_products, miss_probability};
              }),
              py::kw_only(), py::arg("k"), py::arg("which"), py::arg("tol"), py::arg("block"), py::arg("max_basis"),
              py::arg("max_products"), py::arg("miss_probability"));
     module.def("lanczos_dense", &lanczos_dense, py::arg("a"), py::arg("options"), py::arg("seed"),
                "Eigenpairs of a dense symmetric (d, d) array.");
-    module.def("lanczos_factor", &lanczos_factor, py::arg("rows"), py::arg("lift"), py::arg("options"),
-               py::arg("seed"), "Eigenpairs of a factored Hessian.");
+    module.def("lanczos_factor", &lanczos_factor, py::arg("rows"), py::arg("lift"), py::arg("options"), py::arg("seed"),
+               "Eigenpairs of a factored Hessian.");
     module.def("lanczos_callback", &lanczos_callback, py::arg("apply"), py::arg("size"), py::arg("single"),
                py::arg("options"), py::arg("seed"), "Eigenpairs of the operator V (d, b) -> A V.");
 }

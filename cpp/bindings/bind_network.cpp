@@ -1,66 +1,28 @@
-#include "bindings.hpp"
-#include "hessay/network.hpp"
+#include "borrowed_network.hpp"
 
 #include <array>
 
 namespace hessay::bindings {
 
-namespace {
-
 Activation parse_activation(const std::string& name)
 {
-    constexpr std::array<std::pair<const char*, Activation>, 10> kNames = {
-        {{"identity", Activation::identity},
-         {"relu", Activation::relu},
-         {"leaky_relu", Activation::leaky_relu},
-         {"gelu", Activation::gelu},
-         {"gelu_tanh", Activation::gelu_tanh},
-         {"silu", Activation::silu},
-         {"tanh", Activation::tanh},
-         {"sigmoid", Activation::sigmoid},
-         {"softplus", Activation::softplus},
-         {"elu", Activation::elu}}};
+    constexpr std::array<std::pair<const char*, Activation>, 10> kNames = {{{"identity", Activation::identity},
+                                                                            {"relu", Activation::relu},
+                                                                            {"leaky_relu", Activation::leaky_relu},
+                                                                            {"gelu", Activation::gelu},
+                                                                            {"gelu_tanh", Activation::gelu_tanh},
+                                                                            {"silu", Activation::silu},
+                                                                            {"tanh", Activation::tanh},
+                                                                            {"sigmoid", Activation::sigmoid},
+                                                                            {"softplus", Activation::softplus},
+                                                                            {"elu", Activation::elu}}};
     for (const auto& [known, activation] : kNames)
         if (name == known) return activation;
     require(false, "unknown activation '", name, "'");
     return Activation::identity;
 }
 
-/// A network over borrowed Python arrays: it lives for one call.
-template <class T>
-class BorrowedNetwork {
-  public:
-    /// layers: a sequence of (weight (out, in), bias (out,) or None, activation name, parameter).
-    explicit BorrowedNetwork(const py::sequence& layers)
-    {
-        for (std::size_t l = 0; l < layers.size(); ++l) {
-            const py::tuple layer = py::reinterpret_borrow<py::tuple>(py::object(layers[l]));
-            const std::string name = "layer " + std::to_string(l);
-            arrays_.emplace_back(layer[0], name + " weight", Access::read);
-            require<ShapeError>(arrays_.back().ndim() == 2, name, " weight must have shape (outputs, inputs), got ",
-                                arrays_.back().shape_text());
-            Layer<T> parsed;
-            parsed.weight = arrays_.back().template rows<const T>();
-            if (!layer[1].is_none()) {
-                arrays_.emplace_back(layer[1], name + " bias", Access::read);
-                const auto bias = arrays_.back().template rows<const T>();
-                require<ShapeError>(arrays_.back().ndim() == 1 && bias.rows == parsed.weight.cols, name,
-                                    " bias must have shape (", parsed.weight.cols, ",), got ",
-                                    arrays_.back().shape_text());
-                parsed.bias = bias.data;
-            }
-            parsed.activation = parse_activation(layer[2].cast<std::string>());
-            parsed.parameter = layer[3].cast<T>();
-            network_.layers.push_back(parsed);
-        }
-        network_.check();
-    }
-    const Network<T>& operator*() const { return network_; }
-
-  private:
-    std::vector<Array> arrays_;
-    Network<T> network_;
-};
+namespace {
 
 void network_forward(const py::sequence& layers, const py::object& x, const py::object& out)
 {
@@ -121,8 +83,8 @@ void bind_network(py::module_& module)
                "out (n, C) <- logits at x (n, d).");
     module.def("network_pull_back", &network_pull_back, py::arg("layers"), py::arg("x"), py::arg("cotangents"),
                py::arg("out"), "out (n, r, h1) <- cotangents (n, r, C) pulled back to the first pre-activation.");
-    module.def("network_grouped_jacobian", &network_grouped_jacobian, py::arg("layers"), py::arg("x"),
-               py::arg("group"), py::arg("out"), "out (groups, C, d) <- sums of logit gradients per group.");
+    module.def("network_grouped_jacobian", &network_grouped_jacobian, py::arg("layers"), py::arg("x"), py::arg("group"),
+               py::arg("out"), "out (groups, C, d) <- sums of logit gradients per group.");
 }
 
 } // namespace hessay::bindings

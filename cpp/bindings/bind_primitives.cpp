@@ -20,8 +20,8 @@ py::tuple orthonormalize_arrays(const py::object& q, const py::object& w, double
         {
             const py::gil_scoped_release release;
             Context ctx = python_context(seed);
-            result = orthonormalize<T>(ctx, basis_view, block_view, reference, {c.data(), m, b, m},
-                                       {r.data(), b, b, b}, dropped.data());
+            result = orthonormalize<T>(ctx, basis_view, block_view, reference, {c.data(), m, b, m}, {r.data(), b, b, b},
+                                       dropped.data());
         }
         return py::make_tuple(result.cols, result.replaced, owned_matrix(std::move(c), m, b),
                               owned_matrix(std::move(r), b, b), owned_matrix(std::move(dropped), b, 1));

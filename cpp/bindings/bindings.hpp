@@ -18,6 +18,7 @@ std::string load_blas();
 void bind_primitives(py::module_& module);
 void bind_network(py::module_& module);
 void bind_factor(py::module_& module);
+void bind_hvp(py::module_& module);
 void bind_lanczos(py::module_& module);
 void bind_laws(py::module_& module);
 

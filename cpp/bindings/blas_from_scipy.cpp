@@ -12,8 +12,8 @@ void load(Routine*& slot, const py::dict& capsules, const std::string& name)
     const py::capsule capsule = capsules[name.c_str()];
     const std::string signature = capsule.name() ? capsule.name() : "";
     // The capsule's name is its C signature: a SciPy with 64-bit BLAS integers would not say "int *".
-    require(signature.find("int *") != std::string::npos, "SciPy's ", name, " has the unexpected signature '", signature,
-            "'; a build with 32-bit BLAS integers is needed");
+    require(signature.find("int *") != std::string::npos, "SciPy's ", name, " has the unexpected signature '",
+            signature, "'; a build with 32-bit BLAS integers is needed");
     slot = reinterpret_cast<Routine*>(PyCapsule_GetPointer(capsule.ptr(), capsule.name()));
 }
 

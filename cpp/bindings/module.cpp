@@ -35,6 +35,7 @@ PYBIND11_MODULE(_core, module)
     hessay::bindings::bind_primitives(module);
     hessay::bindings::bind_network(module);
     hessay::bindings::bind_factor(module);
+    hessay::bindings::bind_hvp(module);
     hessay::bindings::bind_lanczos(module);
     hessay::bindings::bind_laws(module);
 }

@@ -16,15 +16,17 @@ LanczosOptions checked(LanczosOptions options, Index d)
     require(options.k >= 1 && options.k <= d, "k must lie in [1, ", d, "], the size of the operator, got ", options.k);
     require(options.block >= 1, "block must be at least 1, got ", options.block);
     const double smallest = 10 * static_cast<double>(std::numeric_limits<T>::epsilon());
-    require(options.tol >= smallest && options.tol < 1, "tol must lie in [", smallest,
-            ", 1) for this precision, got ", options.tol);
+    require(options.tol >= smallest && options.tol < 1, "tol must lie in [", smallest, ", 1) for this precision, got ",
+            options.tol);
     require(options.miss_probability > 0 && options.miss_probability < 1, "miss_probability must lie in (0, 1), got ",
             options.miss_probability);
     options.block = std::min(options.block, d);
     const Index least = options.k + 3 * options.block;
-    require(options.max_basis == 0 || options.max_basis >= std::min(d, least), "max_basis must be at least k + 3 block = ",
-            least, " (or the size of the operator), got ", options.max_basis);
-    if (options.max_basis == 0) options.max_basis = std::max({2 * options.k + 10, options.k + 10 * options.block, Index(40)});
+    require(options.max_basis == 0 || options.max_basis >= std::min(d, least),
+            "max_basis must be at least k + 3 block = ", least, " (or the size of the operator), got ",
+            options.max_basis);
+    if (options.max_basis == 0)
+        options.max_basis = std::max({2 * options.k + 10, options.k + 10 * options.block, Index(40)});
     options.max_basis = std::min(options.max_basis, d);
     require(options.max_products >= 0, "max_products must not be negative, got ", options.max_products);
     if (options.max_products == 0) options.max_products = std::max<Index>(1000, 10 * d);
@@ -36,11 +38,11 @@ LanczosOptions checked(LanczosOptions options, Index d)
 // The check that nothing was missed: Lanczos on the complement of the k locked pairs, from a random block.
 struct Check {
     bool running = false;
-    Index steps = 0;          // block calls since the random block
-    Index starts = 0;         // columns of the random block
-    Index first_product = 0;  // products before it
-    double top = 0;           // no eigenvalue of the complement may lie above
-    double bottom = 0;        // ... nor below
+    Index steps = 0;         // block calls since the random block
+    Index starts = 0;        // columns of the random block
+    Index first_product = 0; // products before it
+    double top = 0;          // no eigenvalue of the complement may lie above
+    double bottom = 0;       // ... nor below
 };
 
 template <class T>
@@ -49,7 +51,8 @@ class Solver {
     Solver(Context& ctx, const LinearOperator<T>& op, const LanczosOptions& options)
         : ctx_(ctx), options_(options), d_(op.size), ends_(ends_of(options.which, options.k)),
           basis_(ctx, op, options.max_basis, options.block)
-    {}
+    {
+    }
 
     LanczosResult<T> run()
     {
@@ -83,6 +86,7 @@ class Solver {
         if (check_.running) {
             if (!found_beyond(values)) return checked_enough();
             check_.running = false;
+            basis_.merge_aside();
             result_.stats.check_products += basis_.products() - check_.first_product;
         }
         const std::vector<Index> order = preference(values, options_.which);
@@ -94,9 +98,9 @@ class Solver {
             }
             begin_check();
         } else if (basis_.full()) {
-            const Index spare = std::max(options_.block, 2 * (options_.max_basis - options_.k) / 5);
-            const Index keep = std::min(options_.k + spare, options_.max_basis - 2 * options_.block);
-            restart(y, values, order, std::max(keep, options_.k), false);
+            const Index room = basis_.max_basis() - options_.k;
+            const Index spare = std::max<Index>(0, std::min(2 * room / 5, room - 2 * basis_.pending()));
+            restart(y, values, order, options_.k + spare);
             ++result_.stats.restarts;
         }
         return false;
@@ -110,7 +114,7 @@ class Solver {
     }
 
     void restart(MatrixView<const double> y, const std::vector<double>& values, const std::vector<Index>& order,
-                 Index count, bool lock)
+                 Index count)
     {
         const Workspace::Scope scope(ctx_.workspace());
         const auto kept = ctx_.scratch<double>(y.rows, count);
@@ -119,16 +123,18 @@ class Solver {
             std::copy_n(y.column(order[j]), y.rows, kept.column(j));
             kept_values[j] = values[order[j]];
         }
-        basis_.restart(kept, kept_values, lock);
+        basis_.restart(kept, kept_values);
     }
 
-    // Keeps the k wanted pairs, in reporting order, and gives up everything else.
+    // Keeps the k wanted pairs, in reporting order.
     void lock(MatrixView<const double> y, const std::vector<double>& values, std::vector<Index> order)
     {
         whole_space_ = basis_.pending() == 0;
         order.resize(static_cast<std::size_t>(options_.k));
         report_order(values, options_.which, order);
-        restart(y, values, order, options_.k, true);
+        residuals_.clear();
+        for (const Index position : order) residuals_.push_back(basis_.residual(y.column(position)));
+        restart(y, values, order, options_.k);
     }
 
     void begin_check()
@@ -197,10 +203,8 @@ class Solver {
         result_.norm = norm_;
         const auto q = basis_.q();
         result_.vectors.assign(q.data, q.data + d_ * k);
-        for (Index i = 0; i < k; ++i) {
-            result_.values.push_back(basis_.t(i, i));
-            result_.residuals.push_back(basis_.defect(i));
-        }
+        for (Index i = 0; i < k; ++i) result_.values.push_back(basis_.t(i, i));
+        result_.residuals = residuals_;
     }
 
     // The budget is spent: report the best there is, marked for what it is.
@@ -226,6 +230,7 @@ class Solver {
     KrylovBasis<T> basis_;
     Check check_;
     LanczosResult<T> result_;
+    std::vector<double> residuals_; // of the k locked pairs, when they were locked
     double norm_ = 0, miss_ = 1;
     bool whole_space_ = false;
 };

@@ -205,9 +205,8 @@ template <class T>
 LinearOperator<T> factor_operator(const Factor<T>& factor)
 {
     factor.check();
-    return {factor.size(), [factor](Context& ctx, MatrixView<const T> v, MatrixView<T> av) {
-                factor_apply<T>(ctx, factor, v, av);
-            }};
+    return {factor.size(),
+            [factor](Context& ctx, MatrixView<const T> v, MatrixView<T> av) { factor_apply<T>(ctx, factor, v, av); }};
 }
 
 template struct Factor<float>;

@@ -23,36 +23,41 @@ inline double seconds_since(Clock::time_point start)
 ///     A Q = Q T + W S + D,   Q'Q = I,  W'W = I,  Q'W = 0,
 ///
 /// Q (d, size) the basis, W (d, pending) the next block, S (pending, size) its coupling, and D, column by column no
-/// longer than defect[j], what was given up on purpose: dropped dependent columns and couplings of locked pairs.
+/// longer than defect[j], the dependent columns that were dropped. While a check runs from a random block, the block it
+/// interrupted waits aside; if the check finds something, the two go on together as one wider block.
 template <class T>
 class KrylovBasis {
   public:
     KrylovBasis(Context& ctx, const LinearOperator<T>& op, Index max_basis, Index block)
-        : ctx_(ctx), op_(op), d_(op.size), max_basis_(max_basis), block_(block),
-          storage_(static_cast<std::size_t>(d_ * (max_basis + block))),
-          t_(static_cast<std::size_t>(max_basis * max_basis)), coupling_(static_cast<std::size_t>(block * max_basis)),
-          defect_(static_cast<std::size_t>(max_basis))
-    {}
+        : ctx_(ctx), op_(op), d_(op.size), block_(block)
+    {
+        reserve(max_basis, block);
+    }
 
     Index size() const { return size_; }
     Index pending() const { return pending_; }
+    Index max_basis() const { return max_basis_; }
     bool full() const { return size_ + pending_ > max_basis_; }
     MatrixView<T> q() { return {storage_.data(), d_, size_, d_}; }
     double t(Index i, Index j) const { return t_[i + j * max_basis_]; }
-    double defect(Index j) const { return defect_[j]; }
     Index products() const { return products_; }
     Index block_calls() const { return block_calls_; }
     Index replaced() const { return replaced_; }
     double operator_seconds() const { return operator_seconds_; }
-    std::size_t bytes() const { return storage_.size() * sizeof(T) + ctx_.workspace().peak_bytes(); }
+    std::size_t bytes() const { return (storage_.size() + aside_.size()) * sizeof(T) + ctx_.workspace().peak_bytes(); }
     /// Largest |A q| met: a lower bound of |A|.
     double largest_product() const { return largest_product_; }
     /// True when the last product left no live direction: Q spans an invariant subspace.
     bool invariant() const { return invariant_; }
 
-    /// Forgets W and S and starts again from a Gaussian block orthogonal to Q.
+    /// Puts W and S aside and goes on from a Gaussian block orthogonal to Q.
     void random_block()
     {
+        const auto waiting = columns(size_, pending_);
+        aside_.assign(waiting.data, waiting.data + d_ * pending_);
+        aside_cols_ = pending_;
+        aside_coupling_ = coupling_;
+        aside_width_ = width_;
         pending_ = std::min(block_, d_ - size_);
         std::fill(coupling_.begin(), coupling_.end(), 0.0);
         if (pending_ == 0) return;
@@ -63,6 +68,33 @@ class KrylovBasis {
         const auto r = ctx_.scratch<double>(pending_, pending_);
         const auto dropped = ctx_.scratch<double>(pending_, 1);
         pending_ = orthonormalize<T>(ctx_, columns(0, size_), w, 0, c, r, dropped.data).cols;
+    }
+
+    /// Takes the block that waits aside back: W <- [W W_aside], both orthogonal to Q and to each other. The locked
+    /// pairs couple to it again, so nothing is lost; the block grows, which is what a multiple eigenvalue asks for.
+    void merge_aside()
+    {
+        const Index a = aside_cols_, m = size_ + pending_;
+        aside_cols_ = 0;
+        if (a == 0) return;
+        if (pending_ + a > width_)
+            reserve(std::min(d_, std::max(max_basis_, size_ + 4 * (pending_ + a))), pending_ + a);
+        const auto w = columns(m, a);
+        std::copy_n(aside_.data(), d_ * a, w.data);
+        const Workspace::Scope scope(ctx_.workspace());
+        const auto c = ctx_.scratch<double>(m, a), r = ctx_.scratch<double>(a, a);
+        const auto dropped = ctx_.scratch<double>(a, 1);
+        const Index added = orthonormalize<T>(ctx_, columns(0, m), w, 1.0, c, r, dropped.data).cols;
+        // A Q = ... + W_aside S_aside with W_aside = Q C_Q + W C_W + W_new R; T holds the part in Q already.
+        for (Index j = 0; j < size_; ++j) {
+            for (Index l = 0; l < a; ++l) {
+                const double s = aside_coupling_[l + j * aside_width_];
+                for (Index i = 0; i < pending_; ++i) coupling_[i + j * width_] += c(size_ + i, l) * s;
+                for (Index i = 0; i < added; ++i) coupling_[pending_ + i + j * width_] += r(i, l) * s;
+                defect_[j] += dropped(l, 0) * std::abs(s);
+            }
+        }
+        pending_ += added;
     }
 
     /// Q <- [Q W]: one operator call.  A W = Q C + W_new R + D.
@@ -98,7 +130,7 @@ class KrylovBasis {
         // S: only the newest columns of Q couple to the new block.
         std::fill(coupling_.begin(), coupling_.end(), 0.0);
         for (Index j = 0; j < b; ++j)
-            for (Index i = 0; i < next.cols; ++i) coupling_[i + (size_ + j) * block_] = r(i, j);
+            for (Index i = 0; i < next.cols; ++i) coupling_[i + (size_ + j) * width_] = r(i, j);
         size_ = m;
         pending_ = next.cols;
         replaced_ += next.replaced;
@@ -120,7 +152,7 @@ class KrylovBasis {
         double squares = 0, given_up = 0;
         for (Index i = 0; i < pending_; ++i) {
             double sum = 0;
-            for (Index j = 0; j < size_; ++j) sum += coupling_[i + j * block_] * y[j];
+            for (Index j = 0; j < size_; ++j) sum += coupling_[i + j * width_] * y[j];
             squares += sum * sum;
         }
         for (Index j = 0; j < size_; ++j) given_up += std::abs(y[j]) * defect_[j];
@@ -128,25 +160,20 @@ class KrylovBasis {
     }
 
     /// Q <- Q Y, T <- diag(values), S <- S Y: thick restart onto the chosen Ritz pairs.
-    /// With lock, W and S are given up instead, and their size goes into the defects.
-    void restart(MatrixView<const double> y, const std::vector<double>& values, bool lock)
+    void restart(MatrixView<const double> y, const std::vector<double>& values)
     {
         const Index p = y.cols;
-        std::vector<double> defects(static_cast<std::size_t>(p)), coupling(static_cast<std::size_t>(block_ * p), 0.0);
+        std::vector<double> defects(static_cast<std::size_t>(p), 0.0),
+            coupling(static_cast<std::size_t>(width_ * p), 0.0);
         for (Index j = 0; j < p; ++j) {
-            defects[j] = lock ? residual(y.column(j)) : 0;
-            if (lock) continue;
             for (Index l = 0; l < size_; ++l) {
                 defects[j] += std::abs(y(l, j)) * defect_[l];
-                for (Index i = 0; i < pending_; ++i) coupling[i + j * block_] += coupling_[i + l * block_] * y(l, j);
+                for (Index i = 0; i < pending_; ++i) coupling[i + j * width_] += coupling_[i + l * width_] * y(l, j);
             }
         }
-        const Workspace::Scope scope(ctx_.workspace());
         rotate(y);
-        if (lock)
-            pending_ = 0;
-        else
-            for (Index j = 0; j < pending_; ++j) std::copy_n(columns(size_ + j, 1).data, d_, columns(p + j, 1).data);
+        for (Index j = 0; j < pending_ && p < size_; ++j)
+            std::copy_n(columns(size_ + j, 1).data, d_, columns(p + j, 1).data);
         std::fill(t_.begin(), t_.end(), 0.0);
         std::fill(coupling_.begin(), coupling_.end(), 0.0);
         std::copy(coupling.begin(), coupling.end(), coupling_.begin());
@@ -157,6 +184,23 @@ class KrylovBasis {
 
   private:
     MatrixView<T> columns(Index first, Index count) { return {storage_.data() + first * d_, d_, count, d_}; }
+
+    // Room for max_basis columns of Q and blocks of width columns; what is there is kept.
+    void reserve(Index max_basis, Index width)
+    {
+        std::vector<double> t(static_cast<std::size_t>(max_basis * max_basis), 0.0);
+        std::vector<double> coupling(static_cast<std::size_t>(width * max_basis), 0.0);
+        for (Index j = 0; j < size_; ++j) {
+            for (Index i = 0; i < size_; ++i) t[i + j * max_basis] = t_[i + j * max_basis_];
+            for (Index i = 0; i < pending_; ++i) coupling[i + j * width] = coupling_[i + j * width_];
+        }
+        t_ = std::move(t);
+        coupling_ = std::move(coupling);
+        defect_.resize(static_cast<std::size_t>(max_basis), 0.0);
+        storage_.resize(static_cast<std::size_t>(d_ * (max_basis + 2 * width)));
+        max_basis_ = max_basis;
+        width_ = width;
+    }
 
     // The first p columns <- Q Y, in row panels so that no second basis is needed.
     void rotate(MatrixView<const double> y)
@@ -182,17 +226,29 @@ class KrylovBasis {
         double worst = 0;
         for (Index j = 0; j < c.cols; ++j)
             for (Index i = 0; i < size_; ++i)
-                worst = std::max(worst, std::abs(c(i, j) - coupling_[j + i * block_]) - defect_[i]);
+                worst = std::max(worst, std::abs(c(i, j) - coupling_[j + i * width_]) - allowance(i));
         require(worst <= kAllowed * largest_product_, "the operator is not symmetric: u'Av and v'Au differ by ", worst,
                 " where |Av| is at most ", largest_product_, "; pass a symmetric operator, for example (A + A') / 2");
     }
 
+    // What the relation leaves out of A q_i: dropped columns, and the coupling that waits aside.
+    double allowance(Index i) const
+    {
+        double given_up = defect_[i];
+        for (Index l = 0; l < aside_cols_; ++l) given_up += std::abs(aside_coupling_[l + i * aside_width_]);
+        return given_up;
+    }
+
     Context& ctx_;
     const LinearOperator<T>& op_;
-    Index d_, max_basis_, block_;
+    Index d_, block_;
+    Index max_basis_ = 0, width_ = 0;
     Index size_ = 0, pending_ = 0;
     std::vector<T> storage_;
-    std::vector<double> t_, coupling_, defect_;
+    std::vector<double> t_, coupling_, defect_; // (max_basis, max_basis), (width, max_basis), (max_basis)
+    std::vector<T> aside_;                      // (d, aside_cols)
+    std::vector<double> aside_coupling_;        // (aside_width, max_basis)
+    Index aside_cols_ = 0, aside_width_ = 0;
     Index products_ = 0, block_calls_ = 0, replaced_ = 0;
     double operator_seconds_ = 0, largest_product_ = 0;
     bool invariant_ = false;

@@ -117,6 +117,8 @@ double marchenko_pastur_angle_mass(double k, double gap, double t) { return angl
 
 double marchenko_pastur_angle(double k, double gap, double tail, double start)
 {
+    require(k > 0 && k <= 1, "k must lie in (0, 1], got ", k);
+    require(!std::isnan(tail), "a tail must be a number, got NaN");
     if (tail <= 0) return 0;
     if (tail >= 1) return kPi;
     if (tail <= angle_mass(k, 1 + k, angle_of(0.5 * kPi))) return solve_angle(k, 1 + k, tail, start);

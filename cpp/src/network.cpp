@@ -60,8 +60,7 @@ MatrixView<T> backward(Context& ctx, const Network<T>& net, const Tile<T>& tile,
 {
     const std::size_t last = net.layers.size() - 1;
     auto current = ctx.scratch<T>(cotangents.rows, cotangents.cols);
-    for (Index j = 0; j < cotangents.cols; ++j)
-        std::copy_n(cotangents.column(j), cotangents.rows, current.column(j));
+    for (Index j = 0; j < cotangents.cols; ++j) std::copy_n(cotangents.column(j), cotangents.rows, current.column(j));
     for (std::size_t l = last + 1; l-- > 0;) {
         if (net.layers[l].activation != Activation::identity) apply_slopes<T>(tile.slopes[l], per_sample, current);
         if (l == 0) break;
@@ -98,7 +97,8 @@ template <class T>
 void forward(Context& ctx, const Network<T>& net, MatrixView<const T> x, MatrixView<T> logits)
 {
     const Index n = checked_samples(net, x);
-    require<ShapeError>(logits.rows == net.outputs() && logits.cols == n, "logits must be (", n, ", ", net.outputs(), ")");
+    require<ShapeError>(logits.rows == net.outputs() && logits.cols == n, "logits must be (", n, ", ", net.outputs(),
+                        ")");
     for (Index first = 0; first < n; first += kTileColumns) {
         const Workspace::Scope scope(ctx.workspace());
         const Index count = std::min(kTileColumns, n - first);
@@ -125,8 +125,8 @@ void pull_back(Context& ctx, const Network<T>& net, MatrixView<const T> x, Matri
         const Workspace::Scope scope(ctx.workspace());
         const Index count = std::min(step, n - first);
         const Tile<T> tile = linearise<T>(ctx, net, x.columns(first, count), true);
-        const auto pulled = backward<T>(ctx, net, tile, cotangents.columns(first * per_sample, count * per_sample),
-                                        per_sample);
+        const auto pulled =
+            backward<T>(ctx, net, tile, cotangents.columns(first * per_sample, count * per_sample), per_sample);
         for (Index j = 0; j < pulled.cols; ++j)
             std::copy_n(pulled.column(j), rows.rows, rows.column(first * per_sample + j));
         ctx.poll();

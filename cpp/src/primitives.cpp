@@ -97,7 +97,8 @@ void gram(Context& ctx, MatrixView<const T> x, MatrixView<double> out)
                         out.rows, ", ", out.cols, ")");
     fill_zero(out);
     const Workspace::Scope scope(ctx.workspace());
-    const auto panel = ctx.scratch<double>(std::min(kPanelRows, std::max<Index>(x.rows, 1)), std::max<Index>(x.cols, 1));
+    const auto panel =
+        ctx.scratch<double>(std::min(kPanelRows, std::max<Index>(x.rows, 1)), std::max<Index>(x.cols, 1));
     for (Index first = 0; first < x.rows; first += kPanelRows) {
         const auto rows = x.block(first, 0, std::min(kPanelRows, x.rows - first), x.cols);
         accumulate_syrk(widen(rows, panel), Transpose::yes, 1.0, out);
@@ -113,7 +114,8 @@ void outer_gram(Context& ctx, MatrixView<const T> x, MatrixView<double> out)
                         out.rows, ", ", out.cols, ")");
     fill_zero(out);
     const Workspace::Scope scope(ctx.workspace());
-    const auto panel = ctx.scratch<double>(std::max<Index>(x.rows, 1), std::min(kPanelRows, std::max<Index>(x.cols, 1)));
+    const auto panel =
+        ctx.scratch<double>(std::max<Index>(x.rows, 1), std::min(kPanelRows, std::max<Index>(x.cols, 1)));
     for (Index first = 0; first < x.cols; first += kPanelRows) {
         const auto cols = x.columns(first, std::min(kPanelRows, x.cols - first));
         accumulate_syrk(widen(cols, panel), Transpose::no, 1.0, out);
@@ -200,14 +202,16 @@ bool all_finite(MatrixView<const T> x)
     return true;
 }
 
-template void gemm<float>(Transpose, Transpose, float, MatrixView<const float>, MatrixView<const float>, float, MatrixView<float>);
+template void gemm<float>(Transpose, Transpose, float, MatrixView<const float>, MatrixView<const float>, float,
+                          MatrixView<float>);
 template void gram<float>(Context&, MatrixView<const float>, MatrixView<double>);
 template void outer_gram<float>(Context&, MatrixView<const float>, MatrixView<double>);
 template void householder_qr<float>(Context&, MatrixView<float>, MatrixView<float>);
 template double norm<float>(const float*, Index);
 template void gaussian_fill<float>(Context&, MatrixView<float>);
 template bool all_finite<float>(MatrixView<const float>);
-template void gemm<double>(Transpose, Transpose, double, MatrixView<const double>, MatrixView<const double>, double, MatrixView<double>);
+template void gemm<double>(Transpose, Transpose, double, MatrixView<const double>, MatrixView<const double>, double,
+                           MatrixView<double>);
 template void gram<double>(Context&, MatrixView<const double>, MatrixView<double>);
 template void outer_gram<double>(Context&, MatrixView<const double>, MatrixView<double>);
 template void householder_qr<double>(Context&, MatrixView<double>, MatrixView<double>);

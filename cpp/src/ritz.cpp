@@ -12,8 +12,11 @@ std::vector<Index> preference(const std::vector<double>& ascending, Which which)
     std::vector<Index> order(ascending.size());
     std::iota(order.begin(), order.end(), Index(0));
     switch (which) {
-    case Which::smallest: break;
-    case Which::largest: std::reverse(order.begin(), order.end()); break;
+    case Which::smallest:
+        break;
+    case Which::largest:
+        std::reverse(order.begin(), order.end());
+        break;
     case Which::both_ends:
         for (Index i = 0; i < n; ++i) order[i] = i % 2 == 0 ? n - 1 - i / 2 : i / 2;
         break;
@@ -38,10 +41,14 @@ void report_order(const std::vector<double>& ascending, Which which, std::vector
 Ends ends_of(Which which, Index k)
 {
     switch (which) {
-    case Which::largest: return {true, false};
-    case Which::smallest: return {false, true};
-    case Which::both_ends: return {true, k > 1};
-    case Which::largest_magnitude: break;
+    case Which::largest:
+        return {true, false};
+    case Which::smallest:
+        return {false, true};
+    case Which::both_ends:
+        return {true, k > 1};
+    case Which::largest_magnitude:
+        break;
     }
     return {true, true};
 }

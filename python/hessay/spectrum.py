@@ -111,7 +111,8 @@ def eigsh(
         Columns a call; 4 for matrices and factors, where a block costs little more than a vector,
         and 2 for products that cost their number of columns.
     max_basis, max_products : int, optional
-        Columns kept before a restart; operator columns in all (10 d, at least 1000, by default).
+        Columns kept before a restart (multiple eigenvalues may widen the block, and the basis with
+        it); operator columns in all (10 d, at least 1000, by default).
     miss_probability : float in (0, 1)
         The certificate runs until a missed eigenvalue is less likely than this, or until its basis
         is full.
@@ -138,7 +139,7 @@ def eigsh(
     ([99.0, 98.0, 97.0], True)
     """
     for name, number in (("k", k), ("seed", seed)):
-        if isinstance(number, bool) or not isinstance(number, int | np.integer):
+        if not isinstance(number, int | np.integer):
             raise ArgumentError(f"{name} must be an integer, got {number!r}")
     if seed < 0:
         raise ArgumentError(f"seed must not be negative, got {seed}")
@@ -199,6 +200,10 @@ def _solve(
     return _callback(operator.__matmul__, int(shape[0]), dtype, options, seed)
 
 
+def _is_count(value: object) -> bool:
+    return isinstance(value, int | np.integer) and int(value) >= 1
+
+
 def _callback(
     product: Callable[[NDArray[Any]], Any],
     d: int,
@@ -206,7 +211,7 @@ def _callback(
     options: Callable[[int], _core.LanczosOptions],
     seed: int,
 ) -> Mapping[str, Any]:
-    if isinstance(d, bool) or not isinstance(d, int | np.integer) or d < 1:
+    if not _is_count(d):
         raise ArgumentError(f"the operator's size d must be a positive integer, got {d!r}")
     precision = np.float32 if dtype == np.float32 else np.float64
 

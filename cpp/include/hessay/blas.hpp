@@ -2,8 +2,8 @@
 
 namespace hessay {
 
-/// The Fortran BLAS and LAPACK routines the primitives call, as pointers. Nothing is linked: the bindings fill the table
-/// from the library SciPy already carries, so a process never holds a second BLAS with a second thread pool.
+/// The Fortran BLAS and LAPACK routines the primitives call, as pointers. Nothing is linked: the bindings fill the
+/// table from the library SciPy already carries, so a process never holds a second BLAS with a second thread pool.
 template <class T>
 struct BlasTable {
     using Gemm = void(const char*, const char*, const int*, const int*, const int*, const T*, const T*, const int*,

@@ -11,25 +11,26 @@ enum class Which { largest, smallest, both_ends, largest_magnitude };
 
 /// How far the answer can be trusted to be the asked-for eigenvalues, and not merely some eigenvalues.
 enum class Certificate {
-    none,       ///< the budget ended before the check, or the check ended without an answer
+    none,        ///< the budget ended before the check, or the check ended without an answer
     whole_space, ///< the basis spans the whole space: T holds every eigenvalue
-    exhausted,  ///< the deflated random block generated an invariant subspace: nothing is left that it could have met
+    exhausted,   ///< the deflated random block generated an invariant subspace: nothing is left that it could have met
     random_block ///< Lanczos from a deflated random block found nothing beyond; miss_probability says how sure
 };
 
 struct LanczosOptions {
-    Index k = 6;                    ///< eigenpairs wanted, 1 <= k <= d
-    Which which = Which::largest;   ///< both_ends takes ceil(k / 2) from the top
-    double tol = 1e-8;              ///< residual <= tol * |A|, |A| being the largest Ritz value met; > eps of T
-    Index block = 2;                ///< columns per operator call, >= 1
-    Index max_basis = 0;            ///< columns kept before a restart; 0 chooses
+    Index k = 6;                  ///< eigenpairs wanted, 1 <= k <= d
+    Which which = Which::largest; ///< both_ends takes ceil(k / 2) from the top
+    double tol = 1e-8;            ///< residual <= tol * |A|, |A| being the largest Ritz value met; > eps of T
+    Index block = 2;              ///< columns per operator call, >= 1
+    Index max_basis =
+        0; ///< columns kept before a restart; 0 chooses. Grows when a multiple eigenvalue widens the block
     Index max_products = 0;         ///< budget of operator columns; 0: 10 d, at least 1000
     double miss_probability = 1e-3; ///< the certificate stops when a missed eigenvalue is this unlikely, in (0, 1)
 };
 
 struct LanczosStats {
-    Index products = 0;          ///< operator columns
-    Index block_calls = 0;       ///< operator calls
+    Index products = 0;    ///< operator columns
+    Index block_calls = 0; ///< operator calls
     Index restarts = 0;
     Index replaced = 0;          ///< dependent columns replaced by random ones
     Index check_products = 0;    ///< columns of these spent on the certificate
@@ -45,17 +46,18 @@ struct LanczosResult {
     std::vector<double> residuals; ///< (k), upper estimates of |A x - value x|, the operator's own rounding excluded
     bool converged = false;        ///< every residual passed the test
     Certificate certificate = Certificate::none;
-    double miss_probability = 1;   ///< probability that an eigenvalue beyond the reported ones was missed
-    double norm = 0;               ///< |A| as used in the residual test
+    double miss_probability = 1; ///< probability that an eigenvalue beyond the reported ones was missed
+    double norm = 0;             ///< |A| as used in the residual test
     LanczosStats stats;
 };
 
 /// A Q = Q T + W R E',  Q'Q = I,  Q'W = 0: the k eigenpairs at the asked-for end of a symmetric operator.
 ///
 /// Thick-restart block Lanczos with full two-pass orthogonalisation (Wu & Simon 2000, SIAM J. Matrix Anal. Appl. 22,
-/// 602). T is kept full and in double. A small residual certifies an eigenpair, not that it is among the top ones: after
-/// convergence a random block, orthogonal to the answer, is run on; it must find nothing beyond the k-th value. The
-/// probability of a miss is that of Kuczynski & Wozniakowski 1992, SIAM J. Matrix Anal. Appl. 13, 1094, theorem 4.2.
+/// 602). T is kept full and in double. A small residual certifies an eigenpair, not that it is among the top ones:
+/// after convergence a random block, orthogonal to the answer, is run on; it must find nothing beyond the k-th value.
+/// The probability of a miss is that of Kuczynski & Wozniakowski 1992, SIAM J. Matrix Anal. Appl. 13, 1094,
+/// theorem 4.2.
 ///
 /// Throws ValueError when an option is out of range or the operator is not symmetric, NonFinite when a product holds
 /// NaN or Inf; whatever the operator throws comes through. A spent budget is reported in converged, not thrown.

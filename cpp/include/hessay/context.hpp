@@ -8,7 +8,8 @@
 
 namespace hessay {
 
-/// Scratch memory handed out like a stack. Chunks are kept when a Scope ends, so a loop allocates in its first round only.
+/// Scratch memory handed out like a stack. Chunks are kept when a Scope ends, so a loop allocates in its first round
+/// only.
 class Workspace {
   public:
     /// n_bytes of 64-byte aligned memory, valid until the enclosing Scope ends. Contents are undefined.
@@ -21,7 +22,8 @@ class Workspace {
       public:
         explicit Scope(Workspace& workspace)
             : workspace_(workspace), chunk_(workspace.chunk_), offset_(workspace.offset_), used_(workspace.used_)
-        {}
+        {
+        }
         ~Scope()
         {
             workspace_.chunk_ = chunk_;

@@ -80,6 +80,7 @@ double marchenko_pastur_angle_mass(double k, double gap, double t);
 /// The angle from the upper edge beyond which a share `tail` of the continuous part lies.
 /// k     in (0, 1];  gap = 1 - k;  tail in [0, 1]
 /// start an estimate of the answer in (0, pi), or a negative number for none
+/// Throws ValueError for a k outside its range and a NaN tail.
 double marchenko_pastur_angle(double k, double gap, double tail, double start);
 
 } // namespace hessay

@@ -10,10 +10,10 @@ namespace hessay {
 /// act(W a + b). weight is W' as a view, (inputs, outputs): a torch weight (outputs, inputs) needs no copy.
 template <class T>
 struct Layer {
-    MatrixView<const T> weight;    ///< (inputs, outputs), not owned
-    const T* bias = nullptr;       ///< (outputs), not owned; null for none
+    MatrixView<const T> weight; ///< (inputs, outputs), not owned
+    const T* bias = nullptr;    ///< (outputs), not owned; null for none
     Activation activation = Activation::identity;
-    T parameter = 0;               ///< see activation_value
+    T parameter = 0; ///< see activation_value
 };
 
 /// A chain of linear layers with element-wise activations: z = f(x), one column per sample.

@@ -51,12 +51,12 @@ class AutogradProducts:
         self, model: nn.Module, inputs: Tensor, targets: Tensor | None, curvature: Curvature
     ) -> None:
         rows = chunk_rows(inputs)
-        labels = [None] * -(-len(inputs) // rows) if targets is None else targets.split(rows)
+        labels = [None] * -(-len(inputs) // rows) if targets is None else torch.split(targets, rows)
         self._chunks = [
             _gauss_newton(model, x, curvature)
             if not curvature.is_loss
             else _loss_gradient(model, x, y, curvature)
-            for x, y in zip(inputs.split(rows), labels, strict=True)
+            for x, y in zip(torch.split(inputs, rows), labels, strict=True)
         ]
         self.n = len(inputs)
 

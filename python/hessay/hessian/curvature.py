@@ -50,13 +50,13 @@ def curvature(weighting: Weighting, logits: NDArray[np.float64]) -> Curvature:
     """
     n_classes = logits.shape[1]
     if isinstance(weighting, tuple):
-        if len(weighting) != 2 or weighting[0] != "margin" or type(weighting[1]) is not int:
+        name, *rest = map(str, weighting)
+        if name != "margin" or len(rest) != 1 or not rest[0].lstrip("-").isdigit():
             raise ArgumentError(f"weighting must be ('margin', class), got {weighting!r}")
-        if not 0 <= weighting[1] < n_classes:
-            raise ArgumentError(
-                f"the margin's class must lie in [0, {n_classes}), got {weighting[1]}"
-            )
-        return Curvature("margin", 1.0, weighting[1])
+        target = int(rest[0])
+        if not 0 <= target < n_classes:
+            raise ArgumentError(f"the margin's class must lie in [0, {n_classes}), got {target}")
+        return Curvature("margin", 1.0, target)
     if weighting not in ("labels", "softened", "uniform"):
         raise ArgumentError(
             "weighting must be 'labels', 'softened', 'uniform' or ('margin', class), "

@@ -121,7 +121,7 @@ def factor_from_program(
 def factor_from_model(model: nn.Module, inputs: Tensor, curvature: Curvature) -> Factor:
     """Any nn.Module, frozen by the caller: one torch backward pass per row of F, in chunks."""
     parts = []
-    for rows in inputs.split(chunk_rows(inputs)):
+    for rows in torch.split(inputs, chunk_rows(inputs)):
         x = rows.detach().requires_grad_(True)
         logits = call(model, x)
         root = torch.from_numpy(curvature.root(logits.detach().cpu().numpy())).to(logits.device)

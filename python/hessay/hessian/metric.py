@@ -76,8 +76,10 @@ class ProjectedHessian:
 
     def dense(self) -> NDArray[np.float64]:
         """Q H Q (d, d) in double."""
-        right = self._project(self.hessian.dense())
-        return self._project(np.ascontiguousarray(right.T)).T
+        basis, full = self.basis, self.hessian.dense()
+        half = full - basis @ (basis.T @ full)
+        projected: NDArray[np.float64] = half - (half @ basis) @ basis.T
+        return projected
 
     def _project(self, v: NDArray[np.floating]) -> NDArray[np.floating]:
         projected = v - self.basis @ (self.basis.T @ v)

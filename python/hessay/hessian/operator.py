@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 import numpy as np
 import torch
@@ -19,13 +19,14 @@ from hessay.hessian.factor import Factor, factor_from_model, factor_from_program
 from hessay.hessian.freeze import frozen
 from hessay.hessian.inspect import check_repeatable
 from hessay.hessian.metric import ProjectedHessian
+from hessay.hessian.native import NativeProducts
 from hessay.hessian.structure import LayerProgram, is_piecewise_linear, layer_program
 from hessay.probe import Probe, as_probe
 
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
 
-Backend = Literal["factor", "autograd"]
+Backend = Literal["factor", "native", "autograd"]
 _MAX_FACTOR_BYTES = 2 << 30  # a larger factor is not built; products go through autograd instead
 
 
@@ -51,9 +52,11 @@ class InputHessian:
     average : bool
         True: one (d, d) operator, the mean over the probe. False: n operators, applied to
         (n, d, k).
-    backend : "auto", "factor" or "autograd"
-        "factor" is exact for piecewise-linear networks and for the Gauss-Newton weightings, and
-        refused otherwise. "auto" takes it when it is exact and fits into 2 GiB.
+    backend : "auto", "factor", "native" or "autograd"
+        "factor" is exact for piecewise-linear networks and for the Gauss-Newton weightings;
+        "native" for "labels" and "softened" on plain networks of linear layers and element-wise
+        activations. Where a backend is not exact it is refused. "auto" takes the factor if it is
+        exact and fits into 2 GiB, then native, then autograd, which always works.
     dtype : torch.dtype, optional
         float32 or float64; the model's own by default. Another dtype works on a copy.
 
@@ -80,13 +83,15 @@ class InputHessian:
         loss: Literal["cross_entropy"] = "cross_entropy",
         weighting: Weighting = "labels",
         average: bool = True,
-        backend: Literal["auto", "factor", "autograd"] = "auto",
+        backend: Literal["auto", "factor", "native", "autograd"] = "auto",
         dtype: torch.dtype | None = None,
     ) -> None:
         if loss != "cross_entropy":
             raise ArgumentError(f"loss must be 'cross_entropy', got {loss!r}")
-        if backend not in ("auto", "factor", "autograd"):
-            raise ArgumentError(f"backend must be 'auto', 'factor' or 'autograd', got {backend!r}")
+        if backend not in ("auto", "factor", "native", "autograd"):
+            raise ArgumentError(
+                f"backend must be 'auto', 'factor', 'native' or 'autograd', got {backend!r}"
+            )
         start = time.perf_counter()
         self.probe: Probe = as_probe(probe)
         self.weighting: Weighting = weighting
@@ -102,22 +107,7 @@ class InputHessian:
             program = layer_program(model, inputs)
             self.backend, self.reason = self._choose(model, program, backend, inputs)
             self._dtype, self._device = inputs.dtype, inputs.device
-            self._products: Factor | AutogradProducts
-            if self.backend == "autograd":
-                targets = self.probe.targets
-                if targets is not None:
-                    targets = targets.to(inputs.device)
-                    if int(targets.max()) >= self.n_classes:
-                        raise ShapeError(
-                            f"targets reach {int(targets.max())}, the model has {self.n_classes} "
-                            "logits; classes are numbered from 0"
-                        )
-                self._products = AutogradProducts(model, inputs, targets, self.curvature)
-            elif isinstance(program, LayerProgram):
-                flat = inputs.flatten(1).contiguous().numpy()
-                self._products = factor_from_program(program, flat, self.curvature)
-            else:
-                self._products = factor_from_model(model, inputs, self.curvature)
+            self._products = self._build(model, program, inputs)
         self.setup_seconds = time.perf_counter() - start
         self.products = 0  # columns applied so far
 
@@ -161,9 +151,12 @@ class InputHessian:
         """
         if isinstance(self._products, Factor):
             return self._products.dense()
-        identity = torch.eye(self.probe.d, dtype=self._dtype, device=self._device)
         self.products += self.probe.d
-        full = self._products.apply(identity).double().cpu().numpy()
+        if isinstance(self._products, NativeProducts):
+            full = self._products.apply(np.eye(self.probe.d, dtype=self.dtype)).astype(np.float64)
+        else:
+            identity = torch.eye(self.probe.d, dtype=self._dtype, device=self._device)
+            full = self._products.apply(identity).double().cpu().numpy()
         symmetric: NDArray[np.float64] = (full + full.T) / 2
         return symmetric
 
@@ -192,12 +185,12 @@ class InputHessian:
     def _apply(self, directions: NDArray[Any]) -> NDArray[np.floating]:
         v, squeeze = self._checked(directions)
         self.products += v.shape[-1]
-        if isinstance(self._products, Factor):
-            out = self._products.apply(v) if self.average else self._products.apply_per_sample(v)
-        else:
+        if isinstance(self._products, AutogradProducts):
             tensor = torch.from_numpy(np.ascontiguousarray(v)).to(self._device)
             apply = self._products.apply if self.average else self._products.apply_per_sample
             out = apply(tensor).cpu().numpy()
+        else:
+            out = self._products.apply(v) if self.average else self._products.apply_per_sample(v)
         return out[:, 0] if squeeze else out
 
     def _checked(self, directions: NDArray[Any]) -> tuple[NDArray[np.floating], bool]:
@@ -219,31 +212,69 @@ class InputHessian:
         if not self.average:
             raise ArgumentError(f"{what} needs average=True; this operator works per sample")
 
+    def _build(
+        self, model: nn.Module, program: LayerProgram | str, inputs: Tensor
+    ) -> Factor | NativeProducts | AutogradProducts:
+        targets = self.probe.targets
+        if targets is not None and int(targets.max()) >= self.n_classes:
+            raise ShapeError(
+                f"targets reach {int(targets.max())}, the model has {self.n_classes} logits; "
+                "classes are numbered from 0"
+            )
+        if self.backend == "autograd":
+            labels = None if targets is None else targets.to(inputs.device)
+            return AutogradProducts(model, inputs, labels, self.curvature)
+        if isinstance(program, str):
+            return factor_from_model(model, inputs, self.curvature)
+        flat = inputs.flatten(1).contiguous().numpy()
+        if self.backend == "factor":
+            return factor_from_program(program, flat, self.curvature)
+        classes = None if targets is None else targets.cpu().numpy()
+        return NativeProducts(program, flat, classes, self.curvature)
+
     def _choose(
         self, model: nn.Module, program: LayerProgram | str, backend: str, inputs: Tensor
     ) -> tuple[Backend, str]:
-        native = isinstance(program, LayerProgram)
-        piecewise = program.piecewise_linear if native else is_piecewise_linear(model)
-        route = "native passes" if native else f"torch passes, since {program}"
-        if not self.curvature.is_loss:
-            exact, why = True, f"this weighting is J'SJ by definition ({route})"
-        elif piecewise:
-            exact, why = True, f"the network is piecewise linear, so H = J'SJ ({route})"
-        else:
-            exact, why = False, "the network has curvature of its own, which a factor leaves out"
-        if backend == "factor" and not exact:
-            raise ArgumentError(f"backend='factor' is not exact here: {why}; use 'auto'")
-        if backend == "autograd":
-            return "autograd", "asked for"
-        if not exact:
-            return "autograd", why
-        width = inputs[0].numel()
+        """Pick the cheapest exact backend, or check the one that was asked for; say why."""
+        translated = isinstance(program, LayerProgram)
         if isinstance(program, LayerProgram):
-            width = min(width, program.layers[0][0].shape[0])
+            piecewise, route = program.piecewise_linear, "native passes"
+            width = min(inputs[0].numel(), program.layers[0][0].shape[0])
+        else:
+            piecewise, route = is_piecewise_linear(model), f"torch passes, since {program}"
+            width = inputs[0].numel()
+        exact = {
+            "factor": piecewise or not self.curvature.is_loss,
+            "native": translated and self.curvature.is_loss,
+            "autograd": True,
+        }
+        why = {
+            "factor": f"the network is piecewise linear, so H = J'SJ ({route})"
+            if self.curvature.is_loss
+            else f"this weighting is J'SJ by definition ({route})",
+            "native": "the network is linear layers and element-wise activations",
+            "autograd": "the network has curvature of its own"
+            + ("" if translated else f", and {program}"),
+        }
+        if backend != "auto":
+            if not exact[backend]:
+                reason = (
+                    "the network has curvature of its own, which a factor leaves out"
+                    if backend == "factor"
+                    else f"{program}"
+                    if isinstance(program, str)
+                    else "this weighting has no loss"
+                )
+                raise ArgumentError(f"backend={backend!r} is not exact here: {reason}; use 'auto'")
+            return cast(Backend, backend), f"asked for; {why[backend]}"
         n_bytes = len(inputs) * self.curvature.rank(self.n_classes) * width * inputs.element_size()
-        if backend == "auto" and n_bytes > _MAX_FACTOR_BYTES:
+        if exact["factor"] and n_bytes <= _MAX_FACTOR_BYTES:
+            return "factor", why["factor"]
+        if exact["native"]:
+            return "native", why["native"]
+        if exact["factor"]:
             return "autograd", f"a factor would take {n_bytes / 2**30:.1f} GiB"
-        return "factor", why
+        return "autograd", why["autograd"]
 
 
 def _in_dtype(model: nn.Module, dtype: torch.dtype | None) -> nn.Module:

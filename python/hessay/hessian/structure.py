@@ -134,8 +134,7 @@ def _translate(model: nn.Module) -> LayerProgram | str:
         if isinstance(leaf, _SILENT):
             continue
         if type(leaf) is nn.Linear:
-            bias = None if leaf.bias is None else _array(leaf.bias)
-            layers.append((_array(leaf.weight), bias, "identity", 0.0))
+            layers.append((_array(leaf.weight), _optional_array(leaf.bias), "identity", 0.0))
             continue
         activation = _activation(leaf)
         if activation is None:
@@ -145,8 +144,6 @@ def _translate(model: nn.Module) -> LayerProgram | str:
         layers[-1] = (*layers[-1][:2], *activation)
     if not layers:
         return "it has no linear layer"
-    if layers[0][0].dtype not in (np.float32, np.float64):
-        return f"its weights are {layers[0][0].dtype}"
     kinks = {"identity", "relu", "leaky_relu"}
     return LayerProgram(tuple(layers), all(layer[2] in kinks for layer in layers))
 
@@ -171,6 +168,10 @@ def _activation(leaf: nn.Module) -> tuple[str, float] | None:
             return "elu", float(leaf.alpha)
         case _:
             return None
+
+
+def _optional_array(tensor: Tensor | None) -> NDArray[np.floating] | None:
+    return None if tensor is None else _array(tensor)
 
 
 def _array(tensor: Tensor) -> NDArray[np.floating]:

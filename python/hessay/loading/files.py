@@ -8,6 +8,7 @@ from torch import Tensor
 
 from hessay.errors import ModelError, UntrustedFile
 from hessay.loading.safetensors_files import load_safetensors
+from hessay.loading.shown import shown
 from hessay.loading.torch_files import ZIP_MAGIC, load_torch_file
 
 _NESTED_KEYS = ("state_dict", "model", "model_state_dict")
@@ -84,7 +85,7 @@ def _flat(path: Path, loaded: object) -> dict[str, Tensor]:
     for name, value in dict.items(loaded):
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise ModelError(
-                f"{path}: entry {str(name)[:80]!r} is {type(value).__name__}, not a named tensor; "
+                f"{path}: entry {shown(name)!r} is {type(value).__name__}, not a named tensor; "
                 "save model.state_dict(), or nest it under 'state_dict'"
             )
         state[name] = value.detach()

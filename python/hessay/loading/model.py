@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from hessay.errors import DeviceError, ModelError
 from hessay.loading.architectures import build_architecture
 from hessay.loading.files import read_state
+from hessay.loading.shown import shown
 
 _SHOWN = 5  # names in one error message
 
@@ -67,7 +68,9 @@ def load_model(
         model.load_state_dict(state, strict=False)
         model = model.to(target)
     except Exception as error:  # a factory's module may bring load hooks of its own
-        raise ModelError(f"{arch} does not take the weights of {file}: {error}") from error
+        raise ModelError(
+            f"{arch} does not take the weights of {file}: {shown(error, 200)}"
+        ) from error
     _require_finite(file, model)
     return model.eval()
 
@@ -155,4 +158,4 @@ def _require_finite(file: Path, model: nn.Module) -> None:
 def _shorten(names: Iterable[str]) -> str:
     items = list(names)
     more = len(items) - _SHOWN
-    return ", ".join(items[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(map(shown, items[:_SHOWN])) + (f" and {more} more" if more > 0 else "")

@@ -13,6 +13,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from hessay.errors import HessayError, ProbeError
+from hessay.loading.shown import shown
 
 MAX_ARRAY_BYTES: Final = 4 * 2**30  # one array in memory
 MAX_RATIO: Final = 200  # bytes in memory per byte of file; images compress 2 to 50 times
@@ -51,7 +52,7 @@ def read_npz(path: Path, names: Collection[str]) -> dict[str, NDArray[Any]]:
             allowed = {f"{name}.npy" for name in names}
             if extra := [name for name in members if name not in allowed]:
                 raise ProbeError(
-                    f"{path} holds unknown arrays {extra[:5]}; a probe file has {', '.join(names)}"
+                    f"{path} holds unknown arrays {shown(extra[:5])}; a probe file has {', '.join(names)}"
                 )
             if len(set(members)) != len(members):
                 raise ProbeError(f"{path} holds the same array twice; save it again with np.savez")
@@ -63,7 +64,7 @@ def read_npz(path: Path, names: Collection[str]) -> dict[str, NDArray[Any]]:
         raise
     # zipfile, zlib and NumPy answer hostile bytes with many types of exception, none of them ours.
     except Exception as error:
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        reason = shown(str(error).strip().partition("\n")[0] or type(error).__name__, 200)
         raise ProbeError(
             f"{path} cannot be read as .npz ({reason}); write it with np.savez(path, inputs=...)"
         ) from error
@@ -79,11 +80,11 @@ def _array(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDA
                 "code; save numbers: np.savez(path, inputs=np.asarray(x, dtype=np.float32))"
             )
         if dtype.kind not in "fiub":
-            raise ProbeError(f"{path}: array {name!r} has dtype {dtype}; save real numbers")
+            raise ProbeError(f"{path}: array {name!r} has dtype {shown(dtype)}; save real numbers")
         claimed = math.prod(shape) * dtype.itemsize
         if claimed != member.file_size - stream.tell():
             raise ProbeError(
-                f"{path}: array {name!r} of shape {shape} needs {claimed} bytes, the file holds "
+                f"{path}: array {name!r} of shape {shown(shape)} needs {claimed} bytes, the file holds "
                 f"{member.file_size - stream.tell()}; it is damaged"
             )
         limit = min(MAX_ARRAY_BYTES, max(SMALL_BYTES, MAX_RATIO * path.stat().st_size))

@@ -102,7 +102,9 @@ def scan_pickle(stream: io.BytesIO) -> PickleScan:
     # Hostile bytes: pickletools answers them with ValueError, IndexError, OverflowError ...
     except Exception as error:  # noqa: BLE001
         walk.scan.problem = f"it is damaged ({str(error) or type(error).__name__})"
-    walk.scan.refused.sort(key=lambda path: not {path, path.split(".")[0]} & _DANGEROUS)
+    walk.scan.refused = sorted(
+        walk.refused, key=lambda path: not {path, path.split(".")[0]} & _DANGEROUS
+    )
     return walk.scan
 
 
@@ -111,6 +113,7 @@ class _Walk:
         self.scan = scan
         self.stack: list[object] = []
         self.memo: dict[int, object] = {}
+        self.refused: dict[str, None] = {}  # a set that keeps the order of appearance
 
     def run(self, stream: io.BytesIO) -> None:
         for opcode, argument, _ in pickletools.genops(stream):
@@ -198,14 +201,14 @@ class _Walk:
             stack.append(self.storage(self.pop(1)[0]))
         elif name == "BUILD":
             self.pop(1)
-            if stack[-1] is not _DICT and not self.scan.refused:
+            if stack[-1] is not _DICT and not self.refused:
                 raise _Undecidable("it sets the state of something that is not an OrderedDict")
         else:
             raise _Undecidable(f"it uses the opcode {name}, which no state dict needs")
 
     def named(self, path: str) -> _Global:
-        if path not in ALLOWED_GLOBALS and (display := _display(path)) not in self.scan.refused:
-            self.scan.refused.append(display)
+        if path not in ALLOWED_GLOBALS:
+            self.refused[_display(path)] = None
         return _Global(path)
 
     def reduce(self, function: object, arguments: object) -> _Mark:
@@ -233,7 +236,7 @@ class _Walk:
                 if self.scan.storages.setdefault(key, count * element) != count * element:
                     raise _Undecidable(f"storage {key!r} is claimed with two sizes")
                 return _Storage(count * element, element)
-        if self.scan.refused:
+        if self.refused:
             return _Storage(0, 1)
         raise _Undecidable("it refers to outside data that is not a tensor storage")
 

@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 from hessay.errors import UntrustedFile
+from hessay.loading.shown import shown
 
 MAX_HEADER_BYTES: Final = 16 * 2**20  # about 150 000 tensors; the format itself allows 100 MB
 _DTYPE_BYTES: Final = {
@@ -49,10 +50,14 @@ def load_safetensors(path: Path) -> dict[str, torch.Tensor]:
         return load_file(path)
     # ValueError holds _Lie, bad JSON and bad UTF-8; deep nesting ends in RecursionError.
     except (ValueError, RecursionError) as error:
-        raise UntrustedFile(f"refusing {path}: {error}; save it again with safetensors") from error
+        raise UntrustedFile(
+            f"refusing {path}: {shown(error, 200)}; save it again with safetensors"
+        ) from error
     # safetensors raises its own type for files that its stricter parser rejects.
     except Exception as error:
-        raise UntrustedFile(f"refusing {path}: safetensors cannot read it ({error})") from error
+        raise UntrustedFile(
+            f"refusing {path}: safetensors cannot read it ({shown(error, 200)})"
+        ) from error
 
 
 def _check_header(path: Path) -> None:
@@ -78,7 +83,7 @@ def _check_header(path: Path) -> None:
     for start, stop, name in ranges:
         if start != end:
             raise _Lie(
-                f"tensor {name!r} starts at byte {start} of the data, "
+                f"tensor {shown(name)!r} starts at byte {start} of the data, "
                 f"{'inside' if start < end else 'a hole after'} the one that ends at {end}"
             )
         end = stop
@@ -104,12 +109,14 @@ def _byte_range(name: str, entry: object) -> tuple[int, int, str]:
             "data_offsets": [int(start), int(stop)],
         } if all(type(n) is int and n >= 0 for n in [*shape, start, stop]):
             if dtype not in _DTYPE_BYTES:
-                raise _Lie(f"tensor {name!r} has dtype {dtype!r}; use one of {[*_DTYPE_BYTES]}")
+                raise _Lie(
+                    f"tensor {shown(name)!r} has dtype {shown(dtype)!r}; use one of {[*_DTYPE_BYTES]}"
+                )
             needed = math.prod(shape) * _DTYPE_BYTES[dtype]
             if stop - start != needed:
                 raise _Lie(
-                    f"tensor {name!r} of shape {shape} needs {needed} bytes, "
+                    f"tensor {shown(name)!r} of shape {shown(shape)} needs {needed} bytes, "
                     f"its offsets span {stop - start}"
                 )
             return start, stop, name
-    raise _Lie(f"the header entry of tensor {name!r} is malformed")
+    raise _Lie(f"the header entry of tensor {shown(name)!r} is malformed")

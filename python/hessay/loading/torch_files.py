@@ -16,6 +16,7 @@ import torch
 
 from hessay.errors import UntrustedFile
 from hessay.loading.pickle_scan import MAX_PICKLE_BYTES, PickleScan, scan_pickle
+from hessay.loading.shown import shown
 
 ZIP_MAGIC: Final = b"PK\x03\x04"
 _LEGACY_MAGIC: Final = 0x1950A86A20F9469CFC6C  # torch/serialization.py, MAGIC_NUMBER
@@ -49,7 +50,7 @@ def load_torch_file(path: Path) -> object:
         raise
     # zipfile and torch answer hostile bytes with many types of exception, none of them ours.
     except Exception as error:
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        reason = shown(str(error).strip().partition("\n")[0] or type(error).__name__, 200)
         raise UntrustedFile(
             f"refusing {path}: it is damaged or not a torch state dict ({reason}); {_EXPORT}"
         ) from error
@@ -85,7 +86,7 @@ def _check_zip(path: Path) -> None:
         if pickles != [f"{root}/data.pkl"] or not all(n.startswith(f"{root}/") for n in names):
             raise UntrustedFile(
                 f"refusing {path}: not a state dict but another kind of zip (TorchScript, "
-                f"torch.export, npz ...; first members {names[:3]}); {_EXPORT}"
+                f"torch.export, npz ...; first members {shown(names[:3])}); {_EXPORT}"
             )
         if sizes[pickles[0]] > MAX_PICKLE_BYTES:
             raise _too_long(path)
@@ -96,7 +97,7 @@ def _check_zip(path: Path) -> None:
         stored = sizes.get(f"{root}/data/{key}", 0)
         if claimed > stored:
             raise UntrustedFile(
-                f"refusing {path}: storage {key!r} claims {claimed} bytes, the file holds {stored}"
+                f"refusing {path}: storage {shown(key)!r} claims {claimed} bytes, the file holds {stored}"
             )
 
 
@@ -126,7 +127,7 @@ def _check_legacy(path: Path) -> None:
         raise UntrustedFile(f"refusing {path}: its list of storages does not match its tensors")
     if sum(claims.values()) > size - head.tell():
         raise UntrustedFile(
-            f"refusing {path}: its storages claim {sum(claims.values())} bytes, "
+            f"refusing {path}: its list of storages claims {sum(claims.values())} bytes, "
             f"the file holds {size - head.tell()} (truncated?)"
         )
 
@@ -134,11 +135,11 @@ def _check_legacy(path: Path) -> None:
 def _refuse_unsafe(path: Path, scan: PickleScan) -> None:
     if scan.refused:
         more = len(scan.refused) - 3
-        named = ", ".join(scan.refused[:3]) + (f" and {more} more" if more > 0 else "")
+        named = ", ".join(map(shown, scan.refused[:3])) + (f" and {more} more" if more > 0 else "")
         raise UntrustedFile(f"refusing {path}: its pickle calls {named}; {_EXPORT}")
     if scan.problem is not None:
         raise UntrustedFile(
-            f"refusing {path}: its pickle cannot be trusted, {scan.problem}; {_EXPORT}"
+            f"refusing {path}: its pickle cannot be trusted, {shown(scan.problem, 200)}; {_EXPORT}"
         )
 
 

@@ -1,0 +1,52 @@
+#pragma once
+#include "hessay/context.hpp"
+#include "hessay/network.hpp"
+
+#include <vector>
+
+namespace hessay {
+
+/// The loss of a network, linearised once at its samples: what every later Hessian-vector product shares.
+///
+/// With a_l = W_l y_(l-1) + b_l, y_l = act_l(a_l) and g_l = dL/dy_l, a product H v is one tangent forward and one
+/// tangent backward pass,
+///     a'_1 = W_1 v,   y'_l = act'(a_l) a'_l,   a'_(l+1) = W_(l+1) y'_l,
+///     g'_L = S y'_L,  d'_l = act'(a_l) g'_l + g_l act''(a_l) a'_l,   g'_(l-1) = W_l' d'_l,   H v = W_1' d'_1,
+/// so only act'(a_l), g_l act''(a_l) and softmax(y_L) are kept. The network's weights are not copied and must outlive
+/// it. Source: Pearlmutter 1994, Neural Comput. 6, 147, taken with respect to the input.
+template <class T>
+class LossHessian {
+  public:
+    /// x (d, n); labels (n), each in [0, C); scale > 0 divides the logits: the loss is the cross-entropy of z / scale.
+    /// Throws ShapeError, ValueError (a label out of range), NonFinite (a pre-activation: layer and sample are named).
+    LossHessian(Context& ctx, const Network<T>& net, MatrixView<const T> x, const std::int64_t* labels, double scale);
+
+    Index size() const { return net_.inputs(); }
+    Index samples() const { return samples_; }
+    /// Bytes kept between products.
+    std::size_t bytes() const;
+
+    /// out (d, k) <- H V, the mean over the samples. The first layer meets the shared directions once, and the last
+    /// product with W_1' follows the sum over the samples.
+    void apply(Context& ctx, MatrixView<const T> v, MatrixView<T> out) const;
+
+    /// out (d, n k) <- H_i V_i; column i k + j belongs to sample i.
+    void apply_per_sample(Context& ctx, MatrixView<const T> v, MatrixView<T> out) const;
+
+  private:
+    struct Kept {
+        std::vector<T> slope;     // (h, n): act'(a_l)
+        std::vector<T> curvature; // (h, n): g_l act''(a_l); empty where act'' = 0
+    };
+
+    void tangent_pass(Context& ctx, Index first, Index count, Index per_sample, MatrixView<T> block) const;
+    void softmax_curvature(Index first, Index per_sample, MatrixView<T> block) const;
+
+    Network<T> net_;
+    Index samples_ = 0;
+    T inverse_scale_squared_ = 1;
+    std::vector<Kept> kept_;
+    std::vector<T> probability_; // (C, n): softmax of the scaled logits
+};
+
+} // namespace hessay

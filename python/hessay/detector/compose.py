@@ -1,0 +1,126 @@
+"""Put a finished scan into a Report."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
+
+from hessay.detector import evidence, statistics
+from hessay.detector.decide import Decision
+from hessay.detector.measure import Measurement
+from hessay.detector.statistics import PrincipalDirections
+from hessay.hessian.evaluate import Model
+from hessay.hessian.inspect import device_of, parameter_count
+from hessay.loading import describe, model_digest
+from hessay.probe import Probe
+from hessay.report import Evidence, ModelInfo, ProbeInfo, Report, SpectrumSummary
+from hessay.verdict import Verdict
+
+
+def compose(
+    model: Model,
+    probe: Probe,
+    directions: PrincipalDirections,
+    found: Measurement,
+    decision: Decision,
+    *,
+    table: tuple[Evidence, ...],
+    spectrum: SpectrumSummary | None,
+    notes: tuple[str, ...],
+    alpha: float,
+    seed: int,
+    source: str,
+    seconds: Mapping[str, float],
+) -> Report:
+    """Build the report of one scan; every number in it was measured before.
+
+    Parameters
+    ----------
+    model, probe, directions, found, decision
+        Of one scan.
+    table : tuple of Evidence
+        Empty when the statistic was not defined.
+    spectrum : SpectrumSummary or None
+    notes : tuple of str
+        Sentences that follow the reasons and decide nothing.
+    alpha, seed, source
+        As given by the caller.
+    seconds : mapping
+        Wall time of the phases.
+    """
+    measured = found.measured
+    flagged = decision.flagged_class
+    direction = None
+    if flagged is not None and measured is not None:
+        row = measured.slopes.off_data[flagged]
+        direction = tuple(float(v) for v in row / np.linalg.norm(row))
+    return Report(
+        verdict=decision.verdict,
+        flagged_class=flagged,
+        alpha=alpha,
+        statistic=None if measured is None else measured.reach.statistic,
+        threshold=decision.threshold,
+        p_value=decision.p_value,
+        reasons=decision.reasons + notes,
+        not_excluded=() if decision.verdict is Verdict.FLAGGED else evidence.NOT_EXCLUDED,
+        evidence=table,
+        classes=() if measured is None else evidence.class_table(found.counts, measured),
+        spectrum=spectrum,
+        trigger_direction=direction,
+        model=ModelInfo(
+            digest=model_digest(model),
+            source=source,
+            architecture=describe(model),
+            n_parameters=parameter_count(model),
+            n_classes=found.n_classes,
+        ),
+        probe=ProbeInfo(
+            digest=probe.digest,
+            n=probe.n,
+            input_shape=probe.shape,
+            has_targets=probe.targets is not None,
+            accuracy=found.accuracy,
+        ),
+        seed=seed,
+        settings=_settings(directions, found, decision),
+        environment={
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            "device": device_of(model),
+            **{name: _version(name) for name in ("hessay", "torch", "numpy", "scipy")},
+        },
+        cost={
+            "backward_passes": 0 if measured is None else measured.backward_passes,
+            "products": 0 if spectrum is None else spectrum.products,
+        },
+        seconds=seconds,
+    )
+
+
+def _settings(
+    directions: PrincipalDirections, found: Measurement, decision: Decision
+) -> dict[str, float | int | str | bool]:
+    settings: dict[str, float | int | str | bool] = {
+        "variance_share": statistics.VARIANCE_SHARE,
+        "directions_removed": directions.basis.shape[1],
+        "variance_removed": directions.share,
+        "noise": statistics.NOISE * directions.noise_scale,
+        "noise_draws": statistics.DRAWS,
+        "step_radii": ", ".join(map(str, statistics.STEP_RADII)),
+        "steps": statistics.STEPS,
+        "probe_radius": directions.radius,
+        "references": 0 if decision.rank is None else decision.rank.n_references,
+    }
+    if found.measured is not None:
+        settings["noise_agreement"] = found.measured.agreement
+    return settings
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed as a package"

@@ -1,0 +1,7 @@
+"""Constants that were measured once, on the tuning population of bench/zoo, and then frozen."""
+
+from __future__ import annotations
+
+from hessay.detector.calibration import CleanNull
+
+CLEAN_NULL = CleanNull(start=0.421, scale=0.06, n_models=185, n_classes=10)

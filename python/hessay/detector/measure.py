@@ -1,0 +1,158 @@
+"""Everything measured on one model: shared by the scan and by the reference models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hessay.detector import validity
+from hessay.detector.statistics import (
+    DRAWS,
+    NOISE,
+    STEP_PROBES,
+    STEP_RADII,
+    STEPS,
+    ClassReach,
+    PrincipalDirections,
+    Slopes,
+    class_reach,
+    first_order,
+    natural_reach,
+)
+from hessay.errors import ProbeError
+from hessay.hessian.evaluate import Inputs, Model, logits_of
+from hessay.hessian.freeze import frozen
+from hessay.hessian.inspect import check_repeatable, training_modules
+from hessay.hessian.jacobian import class_jacobians
+from hessay.hessian.perturbation import RefinedDirections, refine_directions
+from hessay.probe import Probe
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """What the statistic was made of, on a model where it is defined."""
+
+    slopes: Slopes
+    refined: RefinedDirections
+    reach: ClassReach
+    agreement: float  # share of predictions that survive the smoothing noise
+    backward_passes: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measurement:
+    """The deciding statistic of one model, or the reasons why it has none."""
+
+    logits: NDArray[np.float64]  # (n, C)
+    accuracy: float | None  # on the probe, [0, 1]; None without targets
+    measured: Measured | None  # None exactly where there are reasons
+    reasons: tuple[str, ...]  # why the statistic must not be believed
+
+    @property
+    def n_classes(self) -> int:
+        """C, the number of logits."""
+        return int(self.logits.shape[1])
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Probes predicted as each class, (C,)."""
+        predicted = self.logits.argmax(axis=1)
+        return np.bincount(predicted, minlength=self.n_classes).astype(np.int64)
+
+
+def measure(
+    model: Model,
+    probe: Probe,
+    flat: NDArray[np.float64],
+    directions: PrincipalDirections,
+    seed: int,
+) -> Measurement:
+    """Measure S on a model; its mode, weights and gradients are left as they were.
+
+    Parameters
+    ----------
+    model : nn.Module
+    probe : Probe
+    flat : (n, d) float64
+        The probe as :func:`flatten` gives it.
+    directions : PrincipalDirections
+        Of ``flat``.
+    seed : int
+        Of the smoothing noise.
+
+    Raises
+    ------
+    ModelError, NonFinite
+        The model raised, is not deterministic or differentiable, or its logits are not finite.
+    ProbeError
+        A target is no class of the model.
+    """
+    reasons = validity.training_mode(training_modules(model))
+    with frozen(model):
+        tensor = logits_of(model, probe.inputs)
+        check_repeatable(model, probe.inputs, tensor)
+        logits: NDArray[np.float64] = tensor.numpy()
+        targets = _targets(probe, logits.shape[1])
+        accuracy = None if targets is None else float((logits.argmax(axis=1) == targets).mean())
+        reasons += validity.too_small(probe.n, logits.shape[1])
+        reasons += validity.unusable_logits(logits, targets)
+        if reasons:
+            return Measurement(logits, accuracy, None, reasons)
+        jacobians = class_jacobians(
+            model, probe.inputs, noise=NOISE * directions.noise_scale, draws=DRAWS, seed=seed
+        )
+        slopes = first_order(jacobians, directions)
+        reasons = validity.degenerate(jacobians, directions, slopes)
+        if reasons:
+            return Measurement(logits, accuracy, None, reasons)
+        refined = refine_directions(
+            model,
+            some_inputs(probe, STEP_PROBES),
+            slopes.off_data,
+            radii=[share * directions.radius for share in STEP_RADII],
+            bounds=input_range(probe),
+            basis=directions.basis,
+            steps=STEPS,
+        )
+    reasons = validity.immovable(refined)
+    if reasons:
+        return Measurement(logits, accuracy, None, reasons)
+    measured = Measured(
+        slopes,
+        refined,
+        class_reach(slopes, refined, natural_reach(flat, jacobians.predicted, len(slopes.reach))),
+        jacobians.agreement,
+        jacobians.passes + refined.passes,
+    )
+    return Measurement(logits, accuracy, measured, ())
+
+
+def flatten(probe: Probe) -> NDArray[np.float64]:
+    """Return the probe's inputs as (n, d) float64 on the host."""
+    array: NDArray[np.float64] = probe.flat.detach().cpu().double().numpy()
+    return array
+
+
+def some_inputs(probe: Probe, count: int) -> Inputs:
+    """Return at most ``count`` inputs, spread evenly over the probe."""
+    positions = np.unique(np.linspace(0, probe.n - 1, min(count, probe.n)).round().astype(int))
+    return probe.inputs[positions.tolist()]
+
+
+def input_range(probe: Probe) -> tuple[float, float]:
+    """Return the smallest and the largest number in the probe."""
+    return float(probe.inputs.min()), float(probe.inputs.max())
+
+
+def _targets(probe: Probe, n_classes: int) -> NDArray[np.int64] | None:
+    if probe.targets is None:
+        return None
+    targets: NDArray[np.int64] = probe.targets.cpu().numpy()
+    if int(targets.max()) >= n_classes:
+        raise ProbeError(
+            f"the probe has target {int(targets.max())}, but the model has only classes 0 to "
+            f"{n_classes - 1}; number the classes as in training"
+        )
+    return targets

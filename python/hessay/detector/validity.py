@@ -1,0 +1,147 @@
+"""When the statistic must not be believed: every reason that turns a verdict into INCONCLUSIVE."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hessay.detector.statistics import PrincipalDirections, Slopes
+from hessay.hessian.jacobian import ClassJacobians
+from hessay.hessian.perturbation import RefinedDirections
+
+MIN_CLASSES = 4  # a median over fewer classes moves with the outlier it should expose
+PROBES_PER_CLASS = 10  # mean probes a class below which the class means are mostly noise
+MIN_PROBES = 64  # principal directions: k < n / 3 leaves about 20 of them
+MAX_SHARE = 0.5  # of the probes predicted as one class
+MIN_AGREEMENT = 0.5  # predictions that survive the smoothing noise
+_OFF_DATA_FLOOR = 1e-6  # |Q M| / |M|: below it, what is left is rounding of float32 arithmetic
+
+
+def training_mode(names: Sequence[str]) -> tuple[str, ...]:
+    """Reason for a model handed over with Dropout or BatchNorm switched to training, if any."""
+    if not names:
+        return ()
+    shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    reason = (
+        f"{len(names)} Dropout or BatchNorm modules are in training mode ({shown}): the model that "
+        "was handed over does not compute what it computes in use; call model.eval() first"
+    )
+    return (reason,)
+
+
+def probes_needed(n_classes: int) -> int:
+    """Smallest probe the statistic accepts for C classes."""
+    return max(MIN_PROBES, PROBES_PER_CLASS * n_classes)
+
+
+def too_small(n: int, n_classes: int) -> tuple[str, ...]:
+    """Reasons known before any derivative is taken: classes and probes are too few."""
+    reasons = []
+    if n_classes < MIN_CLASSES:
+        reasons.append(
+            f"the model has {n_classes} classes: a class is compared with the median class, which "
+            f"needs at least {MIN_CLASSES}"
+        )
+    needed = probes_needed(n_classes)
+    if n < needed:
+        reasons.append(
+            f"{n} probes are too few, {needed} are needed: {PROBES_PER_CLASS} for each of "
+            f"{n_classes} classes and at least {MIN_PROBES}, so that class means and principal "
+            "directions are more than noise"
+        )
+    return tuple(reasons)
+
+
+def unusable_logits(
+    logits: NDArray[np.float64], targets: NDArray[np.int64] | None
+) -> tuple[str, ...]:
+    """Reasons seen in the logits (n, C) and, when there are labels, in the accuracy."""
+    n, n_classes = logits.shape
+    predicted = logits.argmax(axis=1)
+    counts = np.bincount(predicted, minlength=n_classes)
+    reasons = []
+    if bool((logits >= 0.0).all()) and bool((np.abs(logits.sum(axis=1) - 1.0) < 1e-3).all()):
+        reasons.append(
+            "the model returns probabilities, not logits: where it is confident they are saturated "
+            "and hide the slope; remove the final softmax"
+        )
+    largest = int(counts.argmax())
+    if counts[largest] > MAX_SHARE * n:
+        reasons.append(
+            f"{counts[largest]} of {n} probes are predicted as class {largest}: the other classes "
+            "are hardly seen; use a probe with all classes in similar numbers"
+        )
+    never = np.flatnonzero(counts == 0)
+    if len(never) > 0:
+        reasons.append(
+            f"no probe is predicted as class {_some(never)}: nothing is known about the way out of "
+            f"{'it' if len(never) == 1 else 'them'}; use a probe with all classes"
+        )
+    if targets is not None:
+        right = float((predicted == targets).mean())
+        chance = 1.0 / n_classes
+        # 3 standard errors of guessing, and never less than 0.1 above it.
+        needed = chance + max(0.1, 3.0 * math.sqrt(chance * (1.0 - chance) / n))
+        if right < needed:
+            reasons.append(
+                f"accuracy on the probe is {right:.3f}, near chance ({chance:.3f}): wrong labels, "
+                "wrong scale of the inputs, or a model that was not trained"
+            )
+    return tuple(reasons)
+
+
+def degenerate(
+    jacobians: ClassJacobians, directions: PrincipalDirections, slopes: Slopes
+) -> tuple[str, ...]:
+    """Reasons seen in the derivatives: the statistic would be a ratio of rounding errors."""
+    reasons = []
+    n_classes, width = slopes.direction.shape
+    if jacobians.agreement < MIN_AGREEMENT:
+        reasons.append(
+            f"smoothing noise changes {1.0 - jacobians.agreement:.0%} of the predictions: the "
+            "smoothed slopes describe another function than the one the model computes"
+        )
+    left = width - directions.basis.shape[1]
+    if left < n_classes:
+        reasons.append(
+            f"the probe's {directions.basis.shape[1]} principal directions leave {left} of {width} "
+            f"input dimensions, at least {n_classes} are needed to tell {n_classes} classes apart"
+        )
+    scale = float(np.abs(jacobians.logits).max())
+    flat = np.flatnonzero(slopes.margin <= scale * np.finfo(np.float32).eps)
+    if len(flat) > 0:
+        reasons.append(
+            f"the logit margin to class {_some(flat)} is zero to working precision: the model does "
+            "not tell the classes apart"
+        )
+    whole = np.linalg.norm(slopes.direction, axis=1)
+    off_data = np.linalg.norm(slopes.off_data, axis=1)
+    if not bool(np.isfinite(whole).all()):
+        reasons.append("a slope is not finite: logits overflow close to the probe")
+    elif bool((off_data <= _OFF_DATA_FLOOR * whole.max()).any()):
+        flat = np.flatnonzero(off_data <= _OFF_DATA_FLOOR * whole.max())
+        reasons.append(
+            f"the logits have no slope towards class {_some(flat)} off the data's own directions: "
+            "saturated or piecewise-constant activations, or inputs the model ignores"
+        )
+    return tuple(reasons)
+
+
+def immovable(refined: RefinedDirections) -> tuple[str, ...]:
+    """Reason for a model whose margins no finite step lowers in most classes, if it is one."""
+    drops = refined.margin_drop.max(axis=0)
+    stuck = np.flatnonzero(drops <= 0.0)
+    if 2 * len(stuck) < len(drops):
+        return ()
+    reason = (
+        f"no universal step lowers the margin to class {_some(stuck)}, although the logits have a "
+        "slope: gradients that point nowhere, as masked ones do"
+    )
+    return (reason,)
+
+
+def _some(classes: NDArray[np.intp]) -> str:
+    return ", ".join(map(str, classes[:5])) + (", ..." if len(classes) > 5 else "")
