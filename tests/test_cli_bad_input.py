@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from hessay import cli
+from hessay import _scan_file, cli
 from hessay.loading import build_architecture
 
 SEED = 20240611
@@ -213,4 +213,13 @@ def test_bad_options_end_in_one_line(
 ) -> None:
     code = scan(*options)
     one_line_and_never_clean({2}, code, words, capsys.readouterr())
+    assert files.exists()
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_the_scan(
+    files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(_scan_file, "scan_file", lambda *_, **__: pytest.fail("scanned"))
+    assert scan("-o", "none/report.html") == 2
+    assert "there is no folder" in capsys.readouterr().err
     assert files.exists()

@@ -77,6 +77,17 @@ def test_the_program_scans_and_its_streams_are_separate(files: Path) -> None:
     assert failed.stderr.count("\n") == 1
 
 
+def test_a_short_answer_that_does_not_fit_is_an_error_too() -> None:
+    # Short enough to wait in the buffer until the interpreter ends, which would exit with 120.
+    with Path("/dev/full").open("w") as full:
+        failed = program(
+            "doctor", env=environment(), stdout=full, stderr=subprocess.PIPE, capture_output=False
+        )
+    assert failed.returncode == 2
+    assert failed.stderr.startswith("hessay: error: cannot write the result to stdout")
+    assert failed.stderr.count("\n") == 1
+
+
 def test_errors_of_the_program_are_one_line_even_in_a_narrow_encoding(files: Path) -> None:
     environ = environment(PYTHONIOENCODING="ascii", LC_ALL="C")
     done = program(
@@ -86,6 +97,13 @@ def test_errors_of_the_program_are_one_line_even_in_a_narrow_encoding(files: Pat
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
     assert done.stderr.isascii()
+    (files / "model.safetensors").rename(files / "ü.safetensors")
+    done = program(
+        "scan", "ü.safetensors", "--arch", ARCH, "--data", "probe.npz", cwd=files, env=environ
+    )
+    assert done.returncode in (0, 1, 3)
+    assert "\\xfc.safetensors" in done.stdout
+    assert done.stdout.isascii()
 
 
 def test_version_and_help_do_not_load_torch() -> None:

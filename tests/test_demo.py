@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shlex
 import time
@@ -84,6 +85,10 @@ def test_a_wrong_verdict_ends_in_a_plain_sentence(
     mistaken = demo.DemoResult(
         "poisoned", 3, 0.9, 0.9, poisoned.report, clean.weights, clean.json, clean.html
     )
+    unsure = dataclasses.replace(
+        clean, report=dataclasses.replace(clean.report, verdict=Verdict.INCONCLUSIVE)
+    )
+    assert not unsure.as_expected
     monkeypatch.setattr(demo, "run_demo", lambda *_, **__: [clean, missed, mistaken])
     assert cli.main(["demo"]) == 1
     printed = capsys.readouterr().out

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import traceback
 import warnings
@@ -39,11 +38,6 @@ def emit(content: str) -> None:
         sys.stdout.write(content)
         sys.stdout.flush()
     except (OSError, ValueError) as error:
-        # The interpreter flushes once more when it ends; that must not fail again.
-        with contextlib.suppress(OSError, ValueError):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, sys.stdout.fileno())
-            os.close(nowhere)
         raise ArgumentError(f"cannot write the result to stdout: {error}") from None
 
 

@@ -75,7 +75,8 @@ def evidence_table(
             decides=True,
             flagged_class=reach.suspect,
             method="S = log of the largest over the median class reach; reach = geometric mean of "
-            f"the first-order and the finite-step inverse distance to a class; {how}",
+            "the first-order and the finite-step inverse distance to a class, over its natural "
+            f"reach sqrt(W_c / D_c) from the data's shape; {how}",
             note=note,
         ),
         _shown(

@@ -11,11 +11,12 @@ measured twice, over the probes I_c not predicted as c, and the two are averaged
     S = log(max_c reach_c / median_c reach_c)
 
 W_c is the radius of class c, D_c the mean distance of I_c from its centre: a wide class amid the
-others is easily reached in every clean network, and would stand out without the division. J is the logit Jacobian smoothed over Gaussian noise, m_c is taken at the clean inputs. Q projects
-off the leading principal directions of the probe, where every network is steep because the
-classes differ there. A backdoor is a short way into one class through directions the data does
-not use, so it raises one reach above the others. Single steps catch triggers that gradients of
-rough (pooled, piecewise linear) networks miss; slopes catch triggers longer than the steps.
+others is easily reached in every clean network, and would stand out without the division. J is
+the logit Jacobian smoothed over Gaussian noise, m_c is taken at the clean inputs. Q projects off
+the leading principal directions of the probe, where every network is steep because the classes
+differ there. A backdoor is a short way into one class through directions the data does not use,
+so it raises one reach above the others. Finite steps catch triggers that the slopes of rough
+(pooled, piecewise linear) networks miss; slopes catch triggers longer than the steps.
 
 S does not change when the logits are scaled or shifted, when the inputs are scaled or shifted
 together with the network, or when the classes are renumbered.
@@ -166,8 +167,8 @@ def natural_reach(
     """How easily each class is reached by the shape of the data alone: sqrt(W_c / D_c).
 
     W_c is the root mean squared distance of the probes predicted as c from their mean, D_c the
-    mean distance of all others from it. Both directions and the power 1/2 were settled on the
-    tuning population; the powers of W and D agree on both of its data sets.
+    mean distance of all others from it. The power 1/2 was settled on the tuning population: the
+    full power over-corrects.
 
     Parameters
     ----------

@@ -106,14 +106,18 @@ class Factor:
 
 
 def factor_from_program(
-    program: LayerProgram, inputs: NDArray[np.floating], curvature: Curvature
+    program: LayerProgram, inputs: NDArray[np.floating], curvature: Curvature, *, lift: bool
 ) -> Factor:
-    """One native forward and one native backward pass for all rows together; inputs (n, d)."""
+    """One native forward and one native backward pass for all rows together; inputs (n, d).
+
+    With ``lift`` the first layer stays apart where that is narrower, which suits directions shared
+    by all samples; products per sample want the rows multiplied out.
+    """
     root = curvature.root(program.logits(inputs))
     weight = program.layers[0][0]
     rows = np.empty((*root.shape[:2], weight.shape[0]), dtype=program.dtype)
     _core.network_pull_back(program.layers, inputs, root, rows)
-    if weight.shape[0] < weight.shape[1]:
+    if lift and weight.shape[0] < weight.shape[1]:
         return Factor(rows, weight)
     return Factor(np.ascontiguousarray(rows @ weight), None)
 

@@ -228,7 +228,7 @@ class InputHessian:
             return factor_from_model(model, inputs, self.curvature)
         flat = inputs.flatten(1).contiguous().numpy()
         if self.backend == "factor":
-            return factor_from_program(program, flat, self.curvature)
+            return factor_from_program(program, flat, self.curvature, lift=self.average)
         classes = None if targets is None else targets.cpu().numpy()
         return NativeProducts(program, flat, classes, self.curvature)
 

@@ -1,7 +1,7 @@
 """Charts as inline SVG: the spectrum on a log axis, and one bar a class.
 
-Drawn at a fixed width in CSS pixels, so that the letters keep their size; the page holds one
-drawing for phones and one for desks. Colours come from the page's style sheet by class name.
+Drawn at a fixed width in CSS pixels, so that the letters keep their size: the page holds one for
+phones and one for desks. Colours come from its style sheet by class name.
 """
 
 from __future__ import annotations
@@ -65,10 +65,11 @@ def spectrum(summary: SpectrumSummary, width: int) -> str:
     parts += axis.draw(base, f"eigenvalue in {pretty_unit(summary.unit)}, log scale")
     if edge:
         x = axis.x(edge)
-        anchor = "end" if x > 0.6 * width else "start"
-        shift = -6 if anchor == "end" else 6
+        words = _edge_words(summary, edge)
+        fits = x + 6 + _LETTER * len(words) < width
+        shift, anchor = (6, "start") if fits else (-6, "end")
         parts.append(_line("edge", x, 8, x, base))
-        parts.append(_text("edge-label", x + shift, 18, _edge_words(summary, edge), anchor))
+        parts.append(_text("edge-label", x + shift, 18, words, anchor))
     parts += _dots(values, n_out, axis, top, base)
     parts += _labels(values[:_NAMED], n_out, edge, axis, top, base)
     return "".join(parts) + "</svg>"
@@ -191,9 +192,8 @@ def _edge_words(summary: SpectrumSummary, edge: float) -> str:
 
 def _spectrum_words(summary: SpectrumSummary, n_out: int) -> str:
     words = f"{len(summary.values)} eigenvalues, largest {number(summary.values[0])}"
-    if summary.edge_upper is not None:
-        words += f", bulk edge {number(summary.edge_upper)}, {n_out} above it"
-    return words
+    edge = summary.edge_upper
+    return words if edge is None else f"{words}, bulk edge {number(edge)}, {n_out} above it"
 
 
 def _dots(values: list[float], n_out: int, axis: _LogAxis, top: float, base: float) -> list[str]:
