@@ -55,6 +55,23 @@ def test_one_mark_an_eigenvalue_and_only_outliers_right_of_the_edge(width: int) 
     assert all(0 <= x <= width for x in outliers + dots)
 
 
+@pytest.mark.parametrize("share", [0.01, 0.5, 1.0, 100.0])
+def test_no_words_leave_a_phone(share: float) -> None:
+    summary = sample().spectrum
+    assert summary is not None
+    edge = summary.values[0] * share
+    moved = dataclasses.replace(summary, edge_upper=edge, edge_accepted=False, n_outliers=None)
+    for picture in (drawn(svg.spectrum(moved, 340)), drawn(svg.bars(sample(), 340))):
+        for element in picture.iter("text"):
+            bold = "-label" in element.get("class", "")
+            x = float(element.get("x", ""))
+            letters = (7.4 if bold else 6.5) * len(element.text or "")  # px, on the wide side
+            start = {"start": x, "middle": x - letters / 2, "end": x - letters}
+            left = start[element.get("text-anchor", "")]
+            assert left > -1
+            assert left + letters <= 340 + 1
+
+
 def test_the_axis_is_logarithmic() -> None:
     axis = svg._LogAxis(1e-3, 1e3, 0.0, 600.0)
     steps = np.diff([axis.x(10.0**k) for k in range(-3, 4)])

@@ -195,7 +195,7 @@ def test_a_model_the_noise_overthrows_is_a_reason(nets: Nets) -> None:
 
     report = hessay.scan(Around(nets.clean, after=ripple), nets.inputs)
     assert report.verdict is Verdict.INCONCLUSIVE
-    assert "smoothing noise" in report.reasons[0]
+    assert "least smoothing noise" in report.reasons[0]
 
 
 @pytest.mark.parametrize("module", [nn.Dropout(0.2), nn.BatchNorm1d(64)])

@@ -54,6 +54,19 @@ def test_readme_names_the_commands_the_makefile_has() -> None:
     assert {"make demo", "make test"} <= set(re.findall(r"^make \w+", README, flags=re.MULTILINE))
 
 
+def test_the_native_core_is_called_only_through_its_wrappers() -> None:
+    # lint-imports cannot see a compiled module, so this rule is kept here.
+    allowed = {"hessian", "spectrum", "edge", "verdict", "marchenko_pastur", "tracy_widom"}
+    package = ROOT / "python" / "hessay"
+    users = {
+        path.relative_to(package).parts[0].removesuffix(".py")
+        for path in package.rglob("*.py")
+        if re.search(r"^\s*(from hessay import .*\b_core\b|import hessay\._core)", path.read_text(), re.M)
+    }
+    assert users <= allowed
+    assert "spectrum" in users
+
+
 def test_contributing_shows_every_module_that_exists() -> None:
     picture = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     headers = {path.stem for path in (ROOT / "cpp/include/hessay").glob("*.hpp")}

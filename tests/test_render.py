@@ -223,6 +223,13 @@ def test_the_command_survives_a_shell() -> None:
     assert words[5:] == ["--data", "probe.npz", "--alpha", "0.01", "--seed", "0"]
 
 
+def test_clauses_become_sentences_and_formulas_stay() -> None:
+    assert wording.sentence("class 7 stands out") == "Class 7 stands out."
+    assert wording.sentence("clip(x + r u), r = 1") == "clip(x + r u), r = 1."
+    assert wording.sentence("S = 1.") == "S = 1."
+    assert wording.sentence("") == "."
+
+
 def test_a_model_in_memory_gets_a_line_of_python() -> None:
     model = dataclasses.replace(sample().model, source="")
     assert render.repeat_command(sample(model=model)) == (

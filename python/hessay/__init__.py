@@ -40,7 +40,8 @@ _HOME = {
 }
 
 if TYPE_CHECKING:
-    from hessay.detector import Detector, scan
+    from hessay.detector import Detector
+    from hessay.detector.scan import scan
     from hessay.edge import BulkEdge, fit_edge
     from hessay.hessian import InputHessian
     from hessay.loading import load_model

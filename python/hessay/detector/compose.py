@@ -107,7 +107,6 @@ def _settings(
         "variance_share": statistics.VARIANCE_SHARE,
         "directions_removed": directions.basis.shape[1],
         "variance_removed": directions.share,
-        "noise": statistics.NOISE * directions.noise_scale,
         "noise_draws": statistics.DRAWS,
         "step_radii": ", ".join(map(str, statistics.STEP_RADII)),
         "steps": statistics.STEPS,
@@ -115,6 +114,7 @@ def _settings(
         "references": 0 if decision.rank is None else decision.rank.n_references,
     }
     if found.measured is not None:
+        settings["noise"] = found.measured.noise
         settings["noise_agreement"] = found.measured.agreement
     return settings
 

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from hessay.detector.calibration import CleanNull
 
-CLEAN_NULL = CleanNull(start=0.421, scale=0.06, n_models=185, n_classes=10)
+CLEAN_NULL = CleanNull(start=0.4278, scale=0.0621, n_models=185, n_classes=10)

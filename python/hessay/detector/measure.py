@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from hessay.detector import validity
 from hessay.detector.statistics import (
     DRAWS,
-    NOISE,
+    NOISES,
     STEP_PROBES,
     STEP_RADII,
     STEPS,
@@ -25,7 +25,7 @@ from hessay.errors import ProbeError
 from hessay.hessian.evaluate import Inputs, Model, logits_of
 from hessay.hessian.freeze import frozen
 from hessay.hessian.inspect import check_repeatable, training_modules
-from hessay.hessian.jacobian import class_jacobians
+from hessay.hessian.jacobian import ClassJacobians, class_jacobians
 from hessay.hessian.perturbation import RefinedDirections, refine_directions
 from hessay.probe import Probe
 
@@ -37,6 +37,7 @@ class Measured:
     slopes: Slopes
     refined: RefinedDirections
     reach: ClassReach
+    noise: float  # standard deviation of the smoothing noise, input units
     agreement: float  # share of predictions that survive the smoothing noise
     backward_passes: int
 
@@ -100,9 +101,7 @@ def measure(
         reasons += validity.unusable_logits(logits, targets)
         if reasons:
             return Measurement(logits, accuracy, None, reasons)
-        jacobians = class_jacobians(
-            model, probe.inputs, noise=NOISE * directions.noise_scale, draws=DRAWS, seed=seed
-        )
+        jacobians = _smoothed(model, probe, directions, seed)
         slopes = first_order(jacobians, directions)
         reasons = validity.degenerate(jacobians, directions, slopes)
         if reasons:
@@ -123,10 +122,25 @@ def measure(
         slopes,
         refined,
         class_reach(slopes, refined, natural_reach(flat, jacobians.predicted, len(slopes.reach))),
+        jacobians.noise,
         jacobians.agreement,
         jacobians.passes + refined.passes,
     )
     return Measurement(logits, accuracy, measured, ())
+
+
+def _smoothed(
+    model: Model, probe: Probe, directions: PrincipalDirections, seed: int
+) -> ClassJacobians:
+    passes = 0
+    for share in NOISES:
+        found = class_jacobians(
+            model, probe.inputs, noise=share * directions.noise_scale, draws=DRAWS, seed=seed
+        )
+        passes += found.passes
+        if found.agreement >= validity.MIN_AGREEMENT:
+            break
+    return replace(found, passes=passes)
 
 
 def flatten(probe: Probe) -> NDArray[np.float64]:

@@ -35,7 +35,9 @@ from hessay.hessian.jacobian import ClassJacobians
 from hessay.hessian.perturbation import RefinedDirections
 
 VARIANCE_SHARE = 0.90  # of the probe's variance, projected out; settled on the tuning population
-NOISE = 0.5  # smoothing noise, in units of the probe's root mean variance a feature
+# Smoothing noise, in units of the probe's root mean variance a feature: the first at which most
+# predictions survive. A backdoor can make a network so brittle that the largest does not serve.
+NOISES = (0.5, 0.25, 0.125)
 DRAWS = 2  # one antithetic pair
 # Lengths of the finite steps, as shares of the probe's radius. Triggers that work have 0.2 to 0.8.
 STEP_RADII = (0.36, 0.72, 1.0)

@@ -101,7 +101,7 @@ def degenerate(
     n_classes, width = slopes.direction.shape
     if jacobians.agreement < MIN_AGREEMENT:
         reasons.append(
-            f"smoothing noise changes {1.0 - jacobians.agreement:.0%} of the predictions: the "
+            f"even the least smoothing noise changes {1.0 - jacobians.agreement:.0%} of the predictions: the "
             "smoothed slopes describe another function than the one the model computes"
         )
     left = width - directions.basis.shape[1]

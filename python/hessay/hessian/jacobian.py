@@ -29,6 +29,7 @@ class ClassJacobians:
     predicted: NDArray[np.int64]  # (n,): class of each probe at the clean input
     logits: NDArray[np.float64]  # (n, C) at the clean inputs
     agreement: float  # share of noisy predictions equal to the clean one; 1 without noise
+    noise: float  # standard deviation used, input units
     passes: int  # batched backward passes spent
 
 
@@ -109,6 +110,7 @@ def class_jacobians(
         predicted=predicted.numpy(),
         logits=logits.numpy(),
         agreement=agreeing / seen,
+        noise=float(noise),
         passes=passes,
     )
 

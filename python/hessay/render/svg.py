@@ -66,10 +66,8 @@ def spectrum(summary: SpectrumSummary, width: int) -> str:
     if edge:
         x = axis.x(edge)
         words = _edge_words(summary, edge)
-        fits = x + 6 + _LETTER * len(words) < width
-        shift, anchor = (6, "start") if fits else (-6, "end")
         parts.append(_line("edge", x, 8, x, base))
-        parts.append(_text("edge-label", x + shift, 18, words, anchor))
+        parts.append(_text("edge-label", min(x + 6, width - _LETTER * len(words)), 18, words))
     parts += _dots(values, n_out, axis, top, base)
     parts += _labels(values[:_NAMED], n_out, edge, axis, top, base)
     return "".join(parts) + "</svg>"

@@ -40,7 +40,10 @@ def pretty_unit(unit: str) -> str:
 def sentence(text: str) -> str:
     """Begin with a capital and end with a full stop: findings are written as clauses."""
     text = text.strip()
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?", ":")) else ".")
+    # A formula keeps its letters: clip(x + r u) is no sentence.
+    if re.match(r"[a-z-]+[,:]?(\s|$)", text):
+        text = text[0].upper() + text[1:]
+    return text if text.endswith((".", "!", "?", ":")) else text + "."
 
 
 def headline(report: Report) -> str:
