@@ -44,7 +44,7 @@ def test_readme_python_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(tmp_path)
     run_demo(out="hessay-demo")
     for block in blocks:
-        exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
+        exec(compile(block, "README.md", "exec"), {"__name__": "readme"})  # noqa: S102 - our own page
 
 
 def test_readme_names_the_commands_the_makefile_has() -> None:
@@ -61,7 +61,11 @@ def test_the_native_core_is_called_only_through_its_wrappers() -> None:
     users = {
         path.relative_to(package).parts[0].removesuffix(".py")
         for path in package.rglob("*.py")
-        if re.search(r"^\s*(from hessay import .*\b_core\b|import hessay\._core)", path.read_text(), re.M)
+        if re.search(
+            r"^\s*(from hessay import .*\b_core\b|import hessay\._core)",
+            path.read_text(),
+            re.MULTILINE,
+        )
     }
     assert users <= allowed
     assert "spectrum" in users

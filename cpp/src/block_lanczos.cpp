@@ -1,5 +1,6 @@
 #include "hessay/block_lanczos.hpp"
 
+#include "certificate.hpp"
 #include "hessay/ritz.hpp"
 #include "krylov_basis.hpp"
 
@@ -38,12 +39,15 @@ LanczosOptions checked(LanczosOptions options, Index d)
 // The check that nothing was missed: Lanczos on the complement of the k locked pairs, from a random block.
 struct Check {
     bool running = false;
-    Index steps = 0;         // block calls since the random block
-    Index starts = 0;        // columns of the random block
     Index first_product = 0; // products before it
     double top = 0;          // no eigenvalue of the complement may lie above
     double bottom = 0;       // ... nor below
+    HiddenEigenvalue above, below;
 };
+
+// One column sharpens the certificate fastest per product: its bound falls like the root of the growth, whatever the
+// block.
+constexpr Index kCheckColumns = 1;
 
 template <class T>
 class Solver {
@@ -57,7 +61,7 @@ class Solver {
     LanczosResult<T> run()
     {
         const auto start = Clock::now();
-        basis_.random_block();
+        basis_.random_block(options_.block);
         while (!step()) {
             if (basis_.products() + basis_.pending() > options_.max_products) {
                 give_up();
@@ -77,6 +81,7 @@ class Solver {
     // One operator call and what follows from it; true when the run is over.
     bool step()
     {
+        const Index first_new = basis_.size();
         basis_.expand();
         if (basis_.size() < options_.k) return false;
         const Workspace::Scope scope(ctx_.workspace());
@@ -84,7 +89,7 @@ class Solver {
         const std::vector<double> values = basis_.solve(y);
         norm_ = std::max({norm_, std::abs(values.front()), std::abs(values.back())});
         if (check_.running) {
-            if (!found_beyond(values)) return checked_enough();
+            if (!found_beyond(first_new)) return checked_enough();
             check_.running = false;
             basis_.merge_aside();
             result_.stats.check_products += basis_.products() - check_.first_product;
@@ -142,8 +147,7 @@ class Solver {
         check_ = {};
         check_.running = true;
         check_.first_product = basis_.products();
-        basis_.random_block();
-        check_.starts = basis_.pending();
+        basis_.random_block(kCheckColumns);
         double top = -std::numeric_limits<double>::infinity(), bottom = -top, least_magnitude = bottom;
         const Index at_top = options_.which == Which::both_ends ? (options_.k + 1) / 2 : options_.k;
         for (Index i = 0; i < options_.k; ++i) {
@@ -156,27 +160,28 @@ class Solver {
         const double slack = options_.tol * norm_;
         check_.top = (magnitude ? least_magnitude : top) + slack;
         check_.bottom = (magnitude ? -least_magnitude : bottom) - slack;
+        check_.above = HiddenEigenvalue(check_.top, basis_.start_factor(), basis_.pending());
+        check_.below = HiddenEigenvalue(check_.bottom, basis_.start_factor(), basis_.pending());
     }
 
-    // Does the complement hold a Ritz value beyond the answer? Also updates how unlikely a miss has become.
-    bool found_beyond(const std::vector<double>& values)
+    // Does the complement hold a Ritz value beyond the answer? If not, how unlikely has a miss become?
+    bool found_beyond(Index first_new)
     {
-        ++check_.steps;
-        const Index k = options_.k, n_new = basis_.size() - k;
+        const Index n_new = basis_.size() - options_.k;
         const auto y = ctx_.scratch<double>(n_new, n_new);
-        const std::vector<double> rest = basis_.solve(y, k);
+        const std::vector<double> rest = basis_.solve(y, options_.k);
         if ((ends_.top && rest.back() > check_.top) || (ends_.bottom && rest.front() < check_.bottom)) return true;
-        const double low = std::min(values.front(), check_.bottom), high = std::max(values.back(), check_.top);
         double miss = 0;
-        if (ends_.top) miss += miss_of((check_.top - rest.back()) / (check_.top - low));
-        if (ends_.bottom) miss += miss_of((rest.front() - check_.bottom) / (high - check_.bottom));
+        if (ends_.top) {
+            check_.above.extend(basis_, first_new);
+            miss += check_.above.probability(ctx_);
+        }
+        if (ends_.bottom) {
+            check_.below.extend(basis_, first_new);
+            miss += check_.below.probability(ctx_);
+        }
         miss_ = basis_.invariant() || basis_.pending() == 0 ? 0 : std::min(miss, 1.0);
         return false;
-    }
-
-    double miss_of(double epsilon) const
-    {
-        return miss_probability(epsilon, d_ - options_.k, check_.steps, check_.starts);
     }
 
     bool checked_enough()

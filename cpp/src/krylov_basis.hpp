@@ -29,13 +29,19 @@ template <class T>
 class KrylovBasis {
   public:
     KrylovBasis(Context& ctx, const LinearOperator<T>& op, Index max_basis, Index block)
-        : ctx_(ctx), op_(op), d_(op.size), block_(block)
+        : ctx_(ctx), op_(op), d_(op.size)
     {
         reserve(max_basis, block);
     }
 
     Index size() const { return size_; }
     Index pending() const { return pending_; }
+    /// S(i, j): how column j of Q couples to column i of the next block.
+    double coupling(Index i, Index j) const { return coupling_[i + j * width_]; }
+    /// R_0 of the last random block, (starts, starts), upper triangular: projected Gaussian block = W R_0.
+    const std::vector<double>& start_factor() const { return start_factor_; }
+    /// Random columns in the next block that stand in for dependent ones.
+    Index last_replaced() const { return last_replaced_; }
     Index max_basis() const { return max_basis_; }
     bool full() const { return size_ + pending_ > max_basis_; }
     MatrixView<T> q() { return {storage_.data(), d_, size_, d_}; }
@@ -50,15 +56,15 @@ class KrylovBasis {
     /// True when the last product left no live direction: Q spans an invariant subspace.
     bool invariant() const { return invariant_; }
 
-    /// Puts W and S aside and goes on from a Gaussian block orthogonal to Q.
-    void random_block()
+    /// Puts W and S aside and goes on from a Gaussian block of the given width, orthogonal to Q.
+    void random_block(Index columns_wanted)
     {
         const auto waiting = columns(size_, pending_);
         aside_.assign(waiting.data, waiting.data + d_ * pending_);
         aside_cols_ = pending_;
         aside_coupling_ = coupling_;
         aside_width_ = width_;
-        pending_ = std::min(block_, d_ - size_);
+        pending_ = std::min(columns_wanted, d_ - size_);
         std::fill(coupling_.begin(), coupling_.end(), 0.0);
         if (pending_ == 0) return;
         const auto w = columns(size_, pending_);
@@ -68,6 +74,7 @@ class KrylovBasis {
         const auto r = ctx_.scratch<double>(pending_, pending_);
         const auto dropped = ctx_.scratch<double>(pending_, 1);
         pending_ = orthonormalize<T>(ctx_, columns(0, size_), w, 0, c, r, dropped.data).cols;
+        start_factor_.assign(r.data, r.data + r.rows * r.cols);
     }
 
     /// Takes the block that waits aside back: W <- [W W_aside], both orthogonal to Q and to each other. The locked
@@ -134,6 +141,7 @@ class KrylovBasis {
         size_ = m;
         pending_ = next.cols;
         replaced_ += next.replaced;
+        last_replaced_ = next.replaced;
         invariant_ = next.replaced == next.cols;
         ctx_.poll();
     }
@@ -241,15 +249,16 @@ class KrylovBasis {
 
     Context& ctx_;
     const LinearOperator<T>& op_;
-    Index d_, block_;
+    Index d_;
     Index max_basis_ = 0, width_ = 0;
     Index size_ = 0, pending_ = 0;
     std::vector<T> storage_;
     std::vector<double> t_, coupling_, defect_; // (max_basis, max_basis), (width, max_basis), (max_basis)
     std::vector<T> aside_;                      // (d, aside_cols)
     std::vector<double> aside_coupling_;        // (aside_width, max_basis)
+    std::vector<double> start_factor_;          // (starts, starts)
     Index aside_cols_ = 0, aside_width_ = 0;
-    Index products_ = 0, block_calls_ = 0, replaced_ = 0;
+    Index products_ = 0, block_calls_ = 0, replaced_ = 0, last_replaced_ = 0;
     double operator_seconds_ = 0, largest_product_ = 0;
     bool invariant_ = false;
 };

@@ -53,12 +53,4 @@ Ends ends_of(Which which, Index k)
     return {true, true};
 }
 
-double miss_probability(double epsilon, Index n, Index steps, Index starts)
-{
-    if (!(epsilon > 0)) return 1;
-    const double log_single = std::log(1.648) + 0.5 * std::log(static_cast<double>(n)) -
-                              std::sqrt(std::min(epsilon, 1.0)) * (2.0 * static_cast<double>(steps) - 1.0);
-    return log_single >= 0 ? 1.0 : std::exp(static_cast<double>(starts) * log_single);
-}
-
 } // namespace hessay

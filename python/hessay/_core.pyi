@@ -1,13 +1,13 @@
 """Signatures of the compiled core; shapes and meanings stand at the bindings and in the wrappers."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.floating]
-Layers = Sequence[tuple[Floats, Floats | None, str, float]]
+Floats: TypeAlias = NDArray[np.floating]
+Layers: TypeAlias = Sequence[tuple[Floats, Floats | None, str, float]]
 
 blas_signature: str
 
@@ -44,6 +44,7 @@ def factor_dense(rows: Floats, lift: Floats | None, out: NDArray[np.float64]) ->
 def factor_eigen(
     rows: Floats, lift: Floats | None, count: int = ...
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+
 class LossHessian32:
     def __init__(
         self, layers: Layers, x: Floats, labels: NDArray[np.int64], scale: float

@@ -56,8 +56,7 @@ struct LanczosResult {
 /// Thick-restart block Lanczos with full two-pass orthogonalisation (Wu & Simon 2000, SIAM J. Matrix Anal. Appl. 22,
 /// 602). T is kept full and in double. A small residual certifies an eigenpair, not that it is among the top ones:
 /// after convergence a random block, orthogonal to the answer, is run on; it must find nothing beyond the k-th value.
-/// The probability of a miss is that of Kuczynski & Wozniakowski 1992, SIAM J. Matrix Anal. Appl. 13, 1094,
-/// theorem 4.2.
+/// How likely a miss remains is bounded from what that run has seen of the spectrum (certificate.hpp).
 ///
 /// Throws ValueError when an option is out of range or the operator is not symmetric, NonFinite when a product holds
 /// NaN or Inf; whatever the operator throws comes through. A spent budget is reported in converged, not thrown.
