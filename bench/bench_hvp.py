@@ -99,7 +99,7 @@ def vmapped(model: nn.Module, x: Tensor, y: Tensor, average: bool) -> Product:
 
 
 def hand_tiled(model: nn.Module, x: Tensor, y: Tensor, average: bool) -> Product:
-    """The native algorithm written in torch operations: the control for what C++ itself gains."""
+    """Write the native algorithm in torch operations: the control for what C++ itself gains."""
     linear = [layer for layer in model if isinstance(layer, nn.Linear)]
     smooth = isinstance(model[1], nn.GELU)
     weights = [layer.weight for layer in linear]

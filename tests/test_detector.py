@@ -198,6 +198,20 @@ def test_a_model_the_noise_overthrows_is_a_reason(nets: Nets) -> None:
     assert "least smoothing noise" in report.reasons[0]
 
 
+def test_a_brittle_model_may_be_flagged_but_not_cleared(nets: Nets) -> None:
+    def ripple(z: Tensor) -> Tensor:
+        return z + 8.0 * torch.sin(2.5 * z)
+
+    settings = hessay.scan(nets.clean, nets.inputs).settings
+    report = hessay.scan(Around(nets.clean, after=ripple), nets.inputs)
+    alarm = hessay.scan(Around(nets.poisoned, after=ripple), nets.inputs, alpha=0.5)
+    assert report.settings["noise"] < settings["noise"]  # type: ignore[operator]
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert "no clearance" in report.reasons[0]
+    assert alarm.settings["noise"] < settings["noise"]  # type: ignore[operator]
+    assert alarm.verdict is Verdict.FLAGGED
+
+
 @pytest.mark.parametrize("module", [nn.Dropout(0.2), nn.BatchNorm1d(64)])
 def test_modules_in_training_mode_are_a_reason(nets: Nets, module: nn.Module) -> None:
     model = nn.Sequential(nn.Flatten(), module, nets.clean).eval()

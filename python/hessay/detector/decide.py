@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hessay.detector.calibration import CleanNull, ConformalRank, conformal_rank
 from hessay.detector.statistics import ClassReach
@@ -26,6 +26,13 @@ class Decision:
 def abstain(reasons: tuple[str, ...]) -> Decision:
     """INCONCLUSIVE for these reasons."""
     return Decision(Verdict.INCONCLUSIVE, None, None, None, None, reasons)
+
+
+def withhold(decision: Decision, caveats: tuple[str, ...]) -> Decision:
+    """Turn CLEAN into INCONCLUSIVE where there are caveats; an alarm stands."""
+    if not caveats or decision.verdict is not Verdict.CLEAN:
+        return decision
+    return replace(decision, verdict=Verdict.INCONCLUSIVE, reasons=caveats + decision.reasons)
 
 
 def decide(

@@ -40,6 +40,7 @@ class Measured:
     noise: float  # standard deviation of the smoothing noise, input units
     agreement: float  # share of predictions that survive the smoothing noise
     backward_passes: int
+    caveats: tuple[str, ...]  # what forbids CLEAN, though not FLAGGED
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,6 +126,7 @@ def measure(
         jacobians.noise,
         jacobians.agreement,
         jacobians.passes + refined.passes,
+        validity.brittle(jacobians.noise, NOISES[0] * directions.noise_scale),
     )
     return Measurement(logits, accuracy, measured, ())
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hessay.detector.compose import compose
 from hessay.detector.constants import CLEAN_NULL
-from hessay.detector.decide import abstain, decide
+from hessay.detector.decide import abstain, decide, withhold
 from hessay.detector.evidence import evidence_table, straight_step_rates
 from hessay.detector.measure import Measurement, flatten, measure
 from hessay.detector.spectrum_summary import off_data_spectrum
@@ -152,6 +152,7 @@ class Plan:
             decision = decide(
                 found.measured.reach, found.n_classes, CLEAN_NULL, references, self.alpha
             )
+            decision = withhold(decision, found.measured.caveats)
             self.tell("straight steps", 0.6)
             with _timed(seconds, "evidence"):
                 rates = straight_step_rates(model, self.probe, found.measured, self.directions)

@@ -130,6 +130,17 @@ def degenerate(
     return tuple(reasons)
 
 
+def brittle(noise: float, usual: float) -> tuple[str, ...]:
+    """Caveat for a model that was smoothed with less noise than usual, if it was."""
+    if noise >= usual:
+        return ()
+    caveat = (
+        f"the usual smoothing noise overthrows most predictions, {noise:.3g} was used instead of "
+        f"{usual:.3g}: brittle networks hide slopes, so that nothing found is no clearance"
+    )
+    return (caveat,)
+
+
 def immovable(refined: RefinedDirections) -> tuple[str, ...]:
     """Reason for a model whose margins no finite step lowers in most classes, if it is one."""
     drops = refined.margin_drop.max(axis=0)
