@@ -25,7 +25,8 @@ _WORDS = {bool: "true or false", int: "an integer", float: "a number", str: "a s
 
 @functools.cache
 def _hints(cls: Any) -> dict[str, Any]:
-    return {field.name: get_type_hints(cls)[field.name] for field in dataclasses.fields(cls)}
+    hints = get_type_hints(cls)
+    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
 
 
 def freeze(instance: Any) -> None:

@@ -89,7 +89,9 @@ def input_gradient(scores: Tensor, inputs: Tensor, cotangent: Tensor, *, keep: b
         The logits do not depend on the input through differentiable operations.
     """
     try:
-        (gradient,) = torch.autograd.grad(scores, inputs, cotangent, retain_graph=keep)
+        # As the gradient of a scalar: handing torch the cotangent makes it import sympy first.
+        scalar = (scores * cotangent).sum()
+        (gradient,) = torch.autograd.grad(scalar, inputs, retain_graph=keep)
     except RuntimeError as error:
         raise ModelError(
             f"the model cannot be differentiated at its input: {_first_line(error)}; it must not "
