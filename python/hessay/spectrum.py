@@ -86,7 +86,7 @@ def eigsh(
     tol: float = 1e-5,
     *,
     seed: int = 0,
-    block: int | None = None,
+    block: int = 1,
     max_basis: int | None = None,
     max_products: int | None = None,
     miss_probability: float = 1e-3,
@@ -107,9 +107,9 @@ def eigsh(
         Residuals are at most ``tol * |A|``; at least 10 times the rounding unit of the dtype.
     seed : int
         Of the start block and of the certificate's.
-    block : int, optional
-        Columns a call; 4 for matrices and factors, where a block costs little more than a vector,
-        and 2 for products that cost their number of columns.
+    block : int
+        Columns a call. 1 needs the fewest products; more pays where a block costs little more than
+        a vector. Multiple eigenvalues are found either way.
     max_basis, max_products : int, optional
         Columns kept before a restart (multiple eigenvalues may widen the block, and the basis with
         it); operator columns in all (10 d, at least 1000, by default).
@@ -151,17 +151,15 @@ def eigsh(
         if limit is not None and limit < 1:
             raise ArgumentError(f"{name} must be at least 1, got {limit}")
 
-    def options(default_block: int) -> _core.LanczosOptions:
-        return _core.LanczosOptions(
-            k=int(k),
-            which=which,
-            tol=float(tol),
-            block=default_block if block is None else block,
-            max_basis=max_basis or 0,
-            max_products=max_products or 0,
-            miss_probability=float(miss_probability),
-        )
-
+    options = _core.LanczosOptions(
+        k=int(k),
+        which=which,
+        tol=float(tol),
+        block=block,
+        max_basis=max_basis or 0,
+        max_products=max_products or 0,
+        miss_probability=float(miss_probability),
+    )
     found = _solve(operator, options, int(seed))
     result = _eigenpairs(found, miss_probability)
     if not result.converged and not partial:
@@ -174,9 +172,7 @@ def eigsh(
     return result
 
 
-def _solve(
-    operator: Operator, options: Callable[[int], _core.LanczosOptions], seed: int
-) -> Mapping[str, Any]:
+def _solve(operator: Operator, options: _core.LanczosOptions, seed: int) -> Mapping[str, Any]:
     if isinstance(operator, tuple):
         function, d = operator
         return _callback(function, d, np.dtype(np.float64), options, seed)
@@ -194,10 +190,10 @@ def _solve(
                 f"the matrix is not symmetric (or not finite): |A - A'| reaches {asymmetry:g}; "
                 "pass (A + A') / 2"
             )
-        return _core.lanczos_dense(np.asfortranarray(array), options(4), seed)
+        return _core.lanczos_dense(np.asfortranarray(array), options, seed)
     if getattr(operator, "backend", None) == "factor" and getattr(operator, "average", True):
         factor = operator.factor()  # type: ignore[attr-defined]
-        return _core.lanczos_factor(factor.rows, factor.lift, options(4), seed)
+        return _core.lanczos_factor(factor.rows, factor.lift, options, seed)
     dtype = np.dtype(getattr(operator, "dtype", None) or np.float64)
     return _callback(operator.__matmul__, int(shape[0]), dtype, options, seed)
 
@@ -210,7 +206,7 @@ def _callback(
     product: Callable[[NDArray[Any]], Any],
     d: int,
     dtype: np.dtype[Any],
-    options: Callable[[int], _core.LanczosOptions],
+    options: _core.LanczosOptions,
     seed: int,
 ) -> Mapping[str, Any]:
     if not _is_count(d):
@@ -226,7 +222,7 @@ def _callback(
             raise ShapeError(f"the operator returned dtype {out.dtype}; it must be real")
         return out.astype(precision, copy=False)
 
-    return _core.lanczos_callback(apply, int(d), precision is np.float32, options(2), seed)
+    return _core.lanczos_callback(apply, int(d), precision is np.float32, options, seed)
 
 
 def _eigenpairs(found: Mapping[str, Any], miss_limit: float) -> Eigenpairs:

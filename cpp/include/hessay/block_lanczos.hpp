@@ -21,7 +21,7 @@ struct LanczosOptions {
     Index k = 6;                  ///< eigenpairs wanted, 1 <= k <= d
     Which which = Which::largest; ///< both_ends takes ceil(k / 2) from the top
     double tol = 1e-8;            ///< residual <= tol * |A|, |A| being the largest Ritz value met; > eps of T
-    Index block = 2;              ///< columns per operator call, >= 1
+    Index block = 1;              ///< columns per operator call, >= 1
     Index max_basis =
         0; ///< columns kept before a restart; 0 chooses. Grows when a multiple eigenvalue widens the block
     Index max_products = 0;         ///< budget of operator columns; 0: 10 d, at least 1000
