@@ -129,7 +129,7 @@ void bind_factor(py::module_& module)
     module.def("factor_apply", &apply, py::arg("rows"), py::arg("lift"), py::arg("v"), py::arg("out"),
                "out (d, k) <- H V, averaged; V and out column-major.");
     module.def("factor_apply_per_sample", &apply_per_sample, py::arg("rows"), py::arg("lift"), py::arg("v"),
-               py::arg("out"), "out (n, k, d) <- H_i V_i; V (n, k, d) C-contiguous.");
+               py::arg("out"), "out (n, d, k) <- H_i V_i; V and out C-contiguous.");
     module.def("factor_dense", &dense, py::arg("rows"), py::arg("lift"), py::arg("out"), "out (d, d) float64 <- H.");
     module.def("factor_eigen", &eigen, py::arg("rows"), py::arg("lift"), py::arg("count") = -1,
                "(values (k, 1) descending, vectors (d, k)) of H; count -1 for all min(d, m, n r).");

@@ -56,7 +56,7 @@ void bind(py::module_& module, const char* name)
              py::arg("x"), py::arg("labels"), py::arg("scale"))
         .def("apply", &Owned::apply, py::arg("v"), py::arg("out"), "out (d, k) <- H V, averaged; column-major.")
         .def("apply_per_sample", &Owned::apply_per_sample, py::arg("v"), py::arg("out"),
-             "out (n, k, d) <- H_i V_i; C-contiguous.")
+             "out (n, d, k) <- H_i V_i; C-contiguous.")
         .def_property_readonly("bytes", [](const Owned& owned) { return owned.hessian->bytes(); });
 }
 

@@ -195,20 +195,24 @@ void LossHessian<T>::apply(Context& ctx, MatrixView<const T> v, MatrixView<T> ou
 template <class T>
 void LossHessian<T>::apply_per_sample(Context& ctx, MatrixView<const T> v, MatrixView<T> out) const
 {
-    const Index k = v.cols / samples_;
-    require<ShapeError>(v.rows == size() && v.cols == samples_ * k && out.rows == v.rows && out.cols == v.cols,
-                        "per-sample directions must be (n, d, k) with n = ", samples_, " and d = ", size());
+    const Index k = v.rows, d = size();
+    require<ShapeError>(v.cols == samples_ * d && out.rows == k && out.cols == v.cols && v.contiguous() &&
+                            out.contiguous(),
+                        "per-sample directions must be (n, d, k) with n = ", samples_, " and d = ", d);
     if (k == 0) return;
+    const Layer<T>& layer = net_.layers.front();
     const Index step = std::max<Index>(1, kTileColumns / k);
     for (Index first = 0; first < samples_; first += step) {
         const Workspace::Scope scope(ctx.workspace());
         const Index count = std::min(step, samples_ - first);
+        // The tile as (d, count k), so that one product serves all its samples.
+        const auto tile = ctx.scratch<T>(d, count * k);
+        for (Index i = 0; i < count; ++i) transpose<T>(v.columns((first + i) * d, d), tile.columns(i * k, k));
         const auto block = ctx.scratch<T>(net_.first_width(), count * k);
-        gemm<T>(Transpose::yes, Transpose::no, T(1), net_.layers.front().weight, v.columns(first * k, count * k), T(0),
-                block);
+        gemm<T>(Transpose::yes, Transpose::no, T(1), layer.weight, tile, T(0), block);
         tangent_pass(ctx, first, count, k, block);
-        gemm<T>(Transpose::no, Transpose::no, T(1), net_.layers.front().weight, block, T(0),
-                out.columns(first * k, count * k));
+        gemm<T>(Transpose::no, Transpose::no, T(1), layer.weight, block, T(0), tile);
+        for (Index i = 0; i < count; ++i) transpose<T>(tile.columns(i * k, k), out.columns((first + i) * d, d));
         ctx.poll();
     }
 }

@@ -167,6 +167,22 @@ void householder_qr(Context& ctx, MatrixView<T> x, MatrixView<T> r)
 }
 
 template <class T>
+void transpose(MatrixView<const T> x, MatrixView<T> out)
+{
+    require<ShapeError>(out.rows == x.cols && out.cols == x.rows, "transpose of (", x.rows, ", ", x.cols, ") into (",
+                        out.rows, ", ", out.cols, ")");
+    constexpr Index kTile = 16; // 16 floats are one cache line
+    for (Index first_j = 0; first_j < x.cols; first_j += kTile) {
+        const Index last_j = std::min(first_j + kTile, x.cols);
+        for (Index first_i = 0; first_i < x.rows; first_i += kTile) {
+            const Index last_i = std::min(first_i + kTile, x.rows);
+            for (Index i = first_i; i < last_i; ++i)
+                for (Index j = first_j; j < last_j; ++j) out(j, i) = x(i, j);
+        }
+    }
+}
+
+template <class T>
 double norm(const T* x, Index n)
 {
     // Scaled by the largest element: the squares of a vector near 1e-200 or 1e200 must not leave the range of double.
@@ -207,6 +223,7 @@ template void gemm<float>(Transpose, Transpose, float, MatrixView<const float>, 
 template void gram<float>(Context&, MatrixView<const float>, MatrixView<double>);
 template void outer_gram<float>(Context&, MatrixView<const float>, MatrixView<double>);
 template void householder_qr<float>(Context&, MatrixView<float>, MatrixView<float>);
+template void transpose<float>(MatrixView<const float>, MatrixView<float>);
 template double norm<float>(const float*, Index);
 template void gaussian_fill<float>(Context&, MatrixView<float>);
 template bool all_finite<float>(MatrixView<const float>);
@@ -215,6 +232,7 @@ template void gemm<double>(Transpose, Transpose, double, MatrixView<const double
 template void gram<double>(Context&, MatrixView<const double>, MatrixView<double>);
 template void outer_gram<double>(Context&, MatrixView<const double>, MatrixView<double>);
 template void householder_qr<double>(Context&, MatrixView<double>, MatrixView<double>);
+template void transpose<double>(MatrixView<const double>, MatrixView<double>);
 template double norm<double>(const double*, Index);
 template void gaussian_fill<double>(Context&, MatrixView<double>);
 template bool all_finite<double>(MatrixView<const double>);

@@ -45,7 +45,7 @@ struct Factor {
 template <class T>
 void factor_apply(Context& ctx, const Factor<T>& factor, MatrixView<const T> v, MatrixView<T> out);
 
-/// out (d, n k) <- H_i V_i per sample; column i k + j of V and out belongs to sample i.
+/// out <- H_i V_i per sample. V and out are C-contiguous (n, d, k) arrays seen as (k, n d) matrices.
 template <class T>
 void factor_apply_per_sample(Context& ctx, const Factor<T>& factor, MatrixView<const T> v, MatrixView<T> out);
 

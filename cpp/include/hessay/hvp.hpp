@@ -30,7 +30,7 @@ class LossHessian {
     /// product with W_1' follows the sum over the samples.
     void apply(Context& ctx, MatrixView<const T> v, MatrixView<T> out) const;
 
-    /// out (d, n k) <- H_i V_i; column i k + j belongs to sample i.
+    /// out <- H_i V_i. V and out are C-contiguous (n, d, k) arrays seen as (k, n d) matrices.
     void apply_per_sample(Context& ctx, MatrixView<const T> v, MatrixView<T> out) const;
 
   private:

@@ -31,6 +31,10 @@ std::vector<double> symmetric_eigen(Context& ctx, MatrixView<double> a);
 template <class T>
 void householder_qr(Context& ctx, MatrixView<T> x, MatrixView<T> r);
 
+/// out (n, m) <- X' for X (m, n), in square tiles so that neither side is read against the grain.
+template <class T>
+void transpose(MatrixView<const T> x, MatrixView<T> out);
+
 /// Euclidean norm of n numbers, accumulated in double.
 template <class T>
 double norm(const T* x, Index n);

@@ -56,10 +56,10 @@ class Factor:
                 f"per-sample directions must have shape ({self.n}, {self.d}, k), "
                 f"got {directions.shape}"
             )
-        v = np.ascontiguousarray(directions.transpose(0, 2, 1), dtype=self.dtype)
+        v = np.ascontiguousarray(directions, dtype=self.dtype)
         out = np.empty_like(v)
         _core.factor_apply_per_sample(self.rows, self.lift, v, out)
-        return out.transpose(0, 2, 1)
+        return out
 
     def dense(self) -> NDArray[np.float64]:
         """H (d, d), accumulated in double whatever the precision of the factor."""
@@ -106,14 +106,19 @@ class Factor:
 
 
 def factor_from_program(
-    program: LayerProgram, inputs: NDArray[np.floating], curvature: Curvature, *, lift: bool
+    program: LayerProgram,
+    inputs: NDArray[np.floating],
+    logits: NDArray[np.floating],
+    curvature: Curvature,
+    *,
+    lift: bool,
 ) -> Factor:
-    """One native forward and one native backward pass for all rows together; inputs (n, d).
+    """One native backward pass for all rows together; inputs (n, d) and their logits (n, C).
 
     With ``lift`` the first layer stays apart where that is narrower, which suits directions shared
     by all samples; products per sample want the rows multiplied out.
     """
-    root = curvature.root(program.logits(inputs))
+    root = curvature.root(logits.astype(program.dtype, copy=False))
     weight = program.layers[0][0]
     rows = np.empty((*root.shape[:2], weight.shape[0]), dtype=program.dtype)
     _core.network_pull_back(program.layers, inputs, root, rows)

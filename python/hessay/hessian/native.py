@@ -45,7 +45,7 @@ class NativeProducts:
 
     def apply_per_sample(self, directions: NDArray[np.floating]) -> NDArray[np.floating]:
         """H_i V_i, V (n, d, k)."""
-        v = np.ascontiguousarray(directions.transpose(0, 2, 1))
+        v = np.ascontiguousarray(directions)
         out = np.empty_like(v)
         self._core.apply_per_sample(v, out)
-        return out.transpose(0, 2, 1)
+        return out

@@ -107,7 +107,7 @@ class InputHessian:
             program = layer_program(model, inputs)
             self.backend, self.reason = self._choose(model, program, backend, inputs)
             self._dtype, self._device = inputs.dtype, inputs.device
-            self._products = self._build(model, program, inputs)
+            self._products = self._build(model, program, inputs, logits)
         self.setup_seconds = time.perf_counter() - start
         self.products = 0  # columns applied so far
 
@@ -213,7 +213,11 @@ class InputHessian:
             raise ArgumentError(f"{what} needs average=True; this operator works per sample")
 
     def _build(
-        self, model: nn.Module, program: LayerProgram | str, inputs: Tensor
+        self,
+        model: nn.Module,
+        program: LayerProgram | str,
+        inputs: Tensor,
+        logits: NDArray[np.float64],
     ) -> Factor | NativeProducts | AutogradProducts:
         targets = self.probe.targets
         if targets is not None and int(targets.max()) >= self.n_classes:
@@ -228,7 +232,7 @@ class InputHessian:
             return factor_from_model(model, inputs, self.curvature)
         flat = inputs.flatten(1).contiguous().numpy()
         if self.backend == "factor":
-            return factor_from_program(program, flat, self.curvature, lift=self.average)
+            return factor_from_program(program, flat, logits, self.curvature, lift=self.average)
         classes = None if targets is None else targets.cpu().numpy()
         return NativeProducts(program, flat, classes, self.curvature)
 
