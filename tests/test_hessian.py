@@ -165,6 +165,15 @@ def test_native_products_of_every_activation(name: str, weighting: Any) -> None:
     close(each @ v, np.einsum("nij,njk->nik", exact, v))
 
 
+def test_dense_hessian_of_a_narrow_first_layer_is_its_products() -> None:
+    torch.manual_seed(SEED)
+    for width in (2, 5, 40):  # below and above the input size; more columns than one block
+        net = nn.Sequential(nn.Linear(D, width), nn.Tanh(), nn.Linear(width, C)).double()
+        hessian = InputHessian(net, probe(), backend="native")
+        close(hessian.dense(), hessian @ np.eye(D))
+        close(hessian.dense(), oracle(net, "labels").mean(axis=0))
+
+
 def test_piecewise_linear_nets_take_the_factor_and_smooth_ones_do_not() -> None:
     chosen = {name: InputHessian(net, probe()).backend for name, net in nets().items()}
     assert chosen == {

@@ -43,6 +43,15 @@ struct OwnedHessian {
         hessian->apply_per_sample(ctx, v_view, out_view);
     }
 
+    void dense(const py::object& out) const
+    {
+        const Array result(out, "out", Access::write);
+        const auto out_view = result.matrix<double>();
+        const py::gil_scoped_release release;
+        Context ctx = python_context();
+        hessian->dense(ctx, out_view);
+    }
+
     BorrowedNetwork<T> network;
     std::unique_ptr<LossHessian<T>> hessian;
 };
@@ -55,6 +64,7 @@ void bind(py::module_& module, const char* name)
         .def(py::init<const py::sequence&, const py::object&, const py::object&, double>(), py::arg("layers"),
              py::arg("x"), py::arg("labels"), py::arg("scale"))
         .def("apply", &Owned::apply, py::arg("v"), py::arg("out"), "out (d, k) <- H V, averaged; column-major.")
+        .def("dense", &Owned::dense, py::arg("out"), "out (d, d) float64 <- H, averaged.")
         .def("apply_per_sample", &Owned::apply_per_sample, py::arg("v"), py::arg("out"),
              "out (n, d, k) <- H_i V_i; C-contiguous.")
         .def_property_readonly("bytes", [](const Owned& owned) { return owned.hessian->bytes(); });

@@ -161,16 +161,12 @@ void LossHessian<T>::tangent_pass(Context& ctx, Index first, Index count, Index 
     }
 }
 
+// mean (h1, k) <- the mean over the samples of d'_1 for a'_1 = pushed: the Hessian seen from the first pre-activation.
 template <class T>
-void LossHessian<T>::apply(Context& ctx, MatrixView<const T> v, MatrixView<T> out) const
+void LossHessian<T>::apply_narrow(Context& ctx, MatrixView<const T> pushed, MatrixView<T> mean) const
 {
-    const Index k = v.cols, h = net_.first_width();
-    require<ShapeError>(v.rows == size() && out.rows == size() && out.cols == k, "directions must be (", size(),
-                        ", k), got (", v.rows, ", ", k, ")");
-    if (k == 0) return;
+    const Index k = pushed.cols, h = net_.first_width();
     const Workspace::Scope scope(ctx.workspace());
-    const auto pushed = ctx.scratch<T>(h, k); // W_1 V, once for all samples
-    gemm<T>(Transpose::yes, Transpose::no, T(1), net_.layers.front().weight, v, T(0), pushed);
     const auto sum = ctx.scratch<double>(h, k);
     std::fill_n(sum.data, h * k, 0.0);
     const Index step = std::max<Index>(1, kTileColumns / k);
@@ -186,10 +182,50 @@ void LossHessian<T>::apply(Context& ctx, MatrixView<const T> v, MatrixView<T> ou
         }
         ctx.poll();
     }
-    const auto mean = ctx.scratch<T>(h, k);
     const double weight = 1.0 / static_cast<double>(samples_);
     for (Index j = 0; j < h * k; ++j) mean.data[j] = static_cast<T>(sum.data[j] * weight);
+}
+
+template <class T>
+void LossHessian<T>::apply(Context& ctx, MatrixView<const T> v, MatrixView<T> out) const
+{
+    const Index k = v.cols, h = net_.first_width();
+    require<ShapeError>(v.rows == size() && out.rows == size() && out.cols == k, "directions must be (", size(),
+                        ", k), got (", v.rows, ", ", k, ")");
+    if (k == 0) return;
+    const Workspace::Scope scope(ctx.workspace());
+    const auto pushed = ctx.scratch<T>(h, k), mean = ctx.scratch<T>(h, k);
+    gemm<T>(Transpose::yes, Transpose::no, T(1), net_.layers.front().weight, v, T(0), pushed);
+    apply_narrow(ctx, pushed, mean);
     gemm<T>(Transpose::no, Transpose::no, T(1), net_.layers.front().weight, mean, T(0), out);
+}
+
+template <class T>
+void LossHessian<T>::dense(Context& ctx, MatrixView<double> out) const
+{
+    constexpr Index kColumns = 32;
+    const Index d = size(), h = net_.first_width();
+    require<ShapeError>(out.rows == d && out.cols == d, "dense must be (", d, ", ", d, ")");
+    const Workspace::Scope scope(ctx.workspace());
+    // H = W_1' M W_1 with M (h1, h1). A wide first layer is met the other way round: V = I, W_1 V = W_1.
+    const bool narrow = h < d;
+    const Index size = narrow ? h : d;
+    const auto& weight = net_.layers.front().weight;
+    const auto m = ctx.scratch<T>(h, size);
+    for (Index first = 0; first < size; first += kColumns) {
+        const Workspace::Scope block_scope(ctx.workspace());
+        const Index count = std::min(kColumns, size - first);
+        const auto pushed = ctx.scratch<T>(h, count);
+        for (Index j = 0; j < count; ++j)
+            for (Index i = 0; i < h; ++i) pushed(i, j) = narrow ? (i == first + j ? T(1) : T(0)) : weight(first + j, i);
+        apply_narrow(ctx, pushed, m.columns(first, count));
+    }
+    const auto product = ctx.scratch<T>(d, size), full = ctx.scratch<T>(d, d);
+    gemm<T>(Transpose::no, Transpose::no, T(1), weight, m, T(0), product);
+    if (narrow) gemm<T>(Transpose::no, Transpose::yes, T(1), product, weight, T(0), full);
+    const auto& result = narrow ? full : product;
+    for (Index j = 0; j < d; ++j)
+        for (Index i = 0; i <= j; ++i) out(i, j) = out(j, i) = 0.5 * (double(result(i, j)) + double(result(j, i)));
 }
 
 template <class T>

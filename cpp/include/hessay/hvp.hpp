@@ -30,6 +30,9 @@ class LossHessian {
     /// product with W_1' follows the sum over the samples.
     void apply(Context& ctx, MatrixView<const T> v, MatrixView<T> out) const;
 
+    /// out (d, d) <- H, symmetrised: min(d, h_1) products seen from the first pre-activation, then W_1' M W_1.
+    void dense(Context& ctx, MatrixView<double> out) const;
+
     /// out <- H_i V_i. V and out are C-contiguous (n, d, k) arrays seen as (k, n d) matrices.
     void apply_per_sample(Context& ctx, MatrixView<const T> v, MatrixView<T> out) const;
 
@@ -39,6 +42,7 @@ class LossHessian {
         std::vector<T> curvature; // (h, n): g_l act''(a_l); empty where act'' = 0
     };
 
+    void apply_narrow(Context& ctx, MatrixView<const T> pushed, MatrixView<T> mean) const;
     void tangent_pass(Context& ctx, Index first, Index count, Index per_sample, MatrixView<T> block) const;
     void softmax_curvature(Index first, Index per_sample, MatrixView<T> block) const;
 

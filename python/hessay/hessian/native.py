@@ -43,6 +43,12 @@ class NativeProducts:
         self._core.apply(v, out)
         return out
 
+    def dense(self, size: int) -> NDArray[np.float64]:
+        """H (size, size) in double, averaged over the probe."""
+        out = np.empty((size, size), dtype=np.float64, order="F")
+        self._core.dense(out)
+        return out
+
     def apply_per_sample(self, directions: NDArray[np.floating]) -> NDArray[np.floating]:
         """H_i V_i, V (n, d, k)."""
         v = np.ascontiguousarray(directions)

@@ -147,16 +147,15 @@ class InputHessian:
     def dense(self) -> NDArray[np.float64]:
         """H (d, d) in double, averaged over the probe and symmetrised.
 
-        From a factor at the cost of a Gram matrix; otherwise d products.
+        From a factor at the cost of a Gram matrix; otherwise by min(d, first width) or d products.
         """
         if isinstance(self._products, Factor):
             return self._products.dense()
-        self.products += self.probe.d
         if isinstance(self._products, NativeProducts):
-            full = self._products.apply(np.eye(self.probe.d, dtype=self.dtype)).astype(np.float64)
-        else:
-            identity = torch.eye(self.probe.d, dtype=self._dtype, device=self._device)
-            full = self._products.apply(identity).double().cpu().numpy()
+            return self._products.dense(self.probe.d)
+        self.products += self.probe.d
+        identity = torch.eye(self.probe.d, dtype=self._dtype, device=self._device)
+        full = self._products.apply(identity).double().cpu().numpy()
         symmetric: NDArray[np.float64] = (full + full.T) / 2
         return symmetric
 
