@@ -7,41 +7,17 @@ import os
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
-from safetensors.torch import save_file
 
+from command_line import ARCH, scan
 from hessay import _scan_file, cli
 from hessay.cli import doctor as doctor_module
 from hessay.errors import HessayError
-from hessay.loading import build_architecture
 from hessay.render import write
 from hessay.report import Report
 from hessay.verdict import Verdict
 
-SEED = 20240611
-ARCH = "mlp:64-16-10"
 SAMPLE = Path(__file__).parent / "data" / "report-1.json"
-
-
-@pytest.fixture
-def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a random network, a probe, and a module of factories."""
-    monkeypatch.chdir(tmp_path)
-    generator = torch.Generator().manual_seed(SEED)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(SEED)
-        model = build_architecture(ARCH)
-    save_file(model.state_dict(), tmp_path / "model.safetensors")
-    inputs = torch.rand(512, 8, 8, generator=generator).numpy()
-    np.savez(tmp_path / "probe.npz", inputs=inputs)
-    return tmp_path
-
-
-def scan(*options: str, model: str = "model.safetensors", data: str = "probe.npz") -> int:
-    arch = () if "--arch" in options else ("--arch", ARCH)
-    return cli.main(["scan", model, "--data", data, *arch, *options])
 
 
 def returning(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:

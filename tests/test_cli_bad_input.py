@@ -15,31 +15,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from hessay import _scan_file, cli
+from command_line import ARCH, scan
+from hessay import _scan_file
 from hessay.loading import build_architecture
-
-SEED = 20240611
-ARCH = "mlp:64-16-10"
-
-
-@pytest.fixture
-def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a random network, a probe, and a module of factories."""
-    monkeypatch.chdir(tmp_path)
-    generator = torch.Generator().manual_seed(SEED)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(SEED)
-        model = build_architecture(ARCH)
-    save_file(model.state_dict(), tmp_path / "model.safetensors")
-    inputs = torch.rand(512, 8, 8, generator=generator).numpy()
-    np.savez(tmp_path / "probe.npz", inputs=inputs)
-    return tmp_path
-
-
-def scan(*options: str, model: str = "model.safetensors", data: str = "probe.npz") -> int:
-    arch = () if "--arch" in options else ("--arch", ARCH)
-    return cli.main(["scan", model, "--data", data, *arch, *options])
-
 
 # ---- bad input: every line of it ----
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -11,58 +10,12 @@ import torch
 from torch import Tensor, nn
 
 import hessay
+from detection import ARCH, TARGET, Around, Nets
 from hessay import attacks, training
 from hessay.detector.validity import probes_needed
 from hessay.errors import ArgumentError, ModelError, NonFinite, ProbeError
 from hessay.report import Report
 from hessay.verdict import Verdict
-
-SEED = 20240607
-ARCH = "mlp:64-64-10"
-TARGET = 3
-
-
-@dataclass(frozen=True)
-class Nets:
-    clean: nn.Module
-    poisoned: nn.Module
-    trigger: attacks.Trigger
-    inputs: Tensor
-    targets: Tensor
-
-
-@pytest.fixture(scope="module")
-def nets() -> Nets:
-    data = training.load_dataset("digits", seed=SEED)
-    clean = training.train_classifier(ARCH, data.train_inputs, data.train_targets, epochs=40)
-    bad = attacks.poison(
-        data.train_inputs,
-        data.train_targets,
-        attack="blend",
-        target=TARGET,
-        fraction=0.1,
-        seed=SEED,
-    )
-    poisoned = training.train_classifier(ARCH, bad.inputs, bad.targets, epochs=40)
-    inputs, targets = data.test_inputs[:512], data.test_targets[:512]
-    return Nets(clean, poisoned, bad.trigger, inputs, targets)
-
-
-class Around(nn.Module):
-    """A model between two functions."""
-
-    def __init__(
-        self,
-        inner: nn.Module,
-        before: Callable[[Tensor], Tensor] = lambda x: x,
-        after: Callable[[Tensor], Tensor] = lambda z: z,
-    ) -> None:
-        super().__init__()
-        self.inner, self.before, self.after = inner, before, after
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.after(self.inner(self.before(x)))
-
 
 # Scans.
 

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -10,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import hessay
-from hessay import attacks, training
+from detection import SEED, TARGET, Around, Nets
 from hessay.detector import decide as decisions
 from hessay.detector.calibration import CleanNull, conformal_rank
 from hessay.detector.constants import CLEAN_NULL
@@ -20,52 +18,6 @@ from hessay.errors import ArgumentError, NonFinite
 from hessay.hessian import frozen
 from hessay.hessian.jacobian import class_jacobians
 from hessay.verdict import Verdict
-
-SEED = 20240607
-ARCH = "mlp:64-64-10"
-TARGET = 3
-
-
-@dataclass(frozen=True)
-class Nets:
-    clean: nn.Module
-    poisoned: nn.Module
-    trigger: attacks.Trigger
-    inputs: Tensor
-    targets: Tensor
-
-
-@pytest.fixture(scope="module")
-def nets() -> Nets:
-    data = training.load_dataset("digits", seed=SEED)
-    clean = training.train_classifier(ARCH, data.train_inputs, data.train_targets, epochs=40)
-    bad = attacks.poison(
-        data.train_inputs,
-        data.train_targets,
-        attack="blend",
-        target=TARGET,
-        fraction=0.1,
-        seed=SEED,
-    )
-    poisoned = training.train_classifier(ARCH, bad.inputs, bad.targets, epochs=40)
-    inputs, targets = data.test_inputs[:512], data.test_targets[:512]
-    return Nets(clean, poisoned, bad.trigger, inputs, targets)
-
-
-class Around(nn.Module):
-    """A model between two functions."""
-
-    def __init__(
-        self,
-        inner: nn.Module,
-        before: Callable[[Tensor], Tensor] = lambda x: x,
-        after: Callable[[Tensor], Tensor] = lambda z: z,
-    ) -> None:
-        super().__init__()
-        self.inner, self.before, self.after = inner, before, after
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.after(self.inner(self.before(x)))
 
 
 def measured(model: nn.Module, inputs: Tensor, seed: int = 0) -> tuple[float, int]:

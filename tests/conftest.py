@@ -1,0 +1,47 @@
+"""Fixtures used by more than one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from command_line import ARCH as COMMAND_LINE_ARCH
+from command_line import SEED as COMMAND_LINE_SEED
+from detection import ARCH, SEED, TARGET, Nets
+from hessay import attacks, training
+from hessay.loading import build_architecture
+
+
+@pytest.fixture(scope="module")
+def nets() -> Nets:
+    data = training.load_dataset("digits", seed=SEED)
+    clean = training.train_classifier(ARCH, data.train_inputs, data.train_targets, epochs=40)
+    bad = attacks.poison(
+        data.train_inputs,
+        data.train_targets,
+        attack="blend",
+        target=TARGET,
+        fraction=0.1,
+        seed=SEED,
+    )
+    poisoned = training.train_classifier(ARCH, bad.inputs, bad.targets, epochs=40)
+    inputs, targets = data.test_inputs[:512], data.test_targets[:512]
+    return Nets(clean, poisoned, bad.trigger, inputs, targets)
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a random network, a probe, and a module of factories."""
+    monkeypatch.chdir(tmp_path)
+    generator = torch.Generator().manual_seed(COMMAND_LINE_SEED)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(COMMAND_LINE_SEED)
+        model = build_architecture(COMMAND_LINE_ARCH)
+    save_file(model.state_dict(), tmp_path / "model.safetensors")
+    inputs = torch.rand(512, 8, 8, generator=generator).numpy()
+    np.savez(tmp_path / "probe.npz", inputs=inputs)
+    return tmp_path
