@@ -12,7 +12,8 @@ from torch import Tensor, nn
 import hessay
 from detection import ARCH, TARGET, Around, Nets
 from hessay import attacks, training
-from hessay.detector.validity import probes_needed
+from hessay.detector import spectrum_summary
+from hessay.detector.validity import probes_needed, too_large
 from hessay.errors import ArgumentError, ModelError, NonFinite, ProbeError
 from hessay.report import Report
 from hessay.verdict import Verdict
@@ -214,3 +215,18 @@ def test_bad_arguments_raise_and_say_what_to_do(nets: Nets) -> None:
         hessay.scan(nets.clean, nets.inputs, references=[nets.clean, mute])
     with pytest.raises(ProbeError, match="target 12"):
         hessay.scan(nets.clean, (nets.inputs, nets.targets + 3))
+
+
+def test_more_class_pairs_than_memory_allows_are_named() -> None:
+    (reason,) = too_large(1000, 3 * 224 * 224)
+    assert "1000 classes of 150528 inputs each need 1121" in reason
+    assert too_large(10, 3 * 224 * 224) == ()
+
+
+def test_large_inputs_get_a_spectrum_over_fewer_probes(
+    nets: Nets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spectrum_summary, "MAX_FACTOR_NUMBERS", 100 * 10 * 64)
+    spectrum = hessay.scan(nets.clean, (nets.inputs, nets.targets)).spectrum
+    assert spectrum is not None
+    assert "over 100 of the probes" in spectrum.method

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hessay.errors import ArgumentError, ModelError, NonFinite, ShapeError
-from hessay.hessian import frozen
+from hessay.hessian import frozen, moved_probes
 from hessay.hessian.jacobian import ClassJacobians, class_jacobians
 from hessay.hessian.perturbation import flip_rates, refine_directions
 
@@ -209,6 +209,20 @@ def test_refined_steps_stay_in_their_ball_and_reach_what_a_loop_reaches() -> Non
                 assert found.flip_rate[r, c] == pytest.approx(float((arrived == c).double().mean()))
     # Ten times the reach moves no fewer probes towards a class, on average.
     assert (found.margin_drop[-1] > found.margin_drop[0]).all()
+
+
+def test_bounded_passes_do_not_change_the_refinement(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(11)
+    model = nn.Sequential(nn.Linear(6, 12), nn.Tanh(), nn.Linear(12, 5)).double()
+    inputs, start = torch.randn(41, 6).double(), np.random.default_rng(1).standard_normal((5, 6))
+    with frozen(model):
+        whole = refine_directions(model, inputs, start, radii=[0.5, 1.0], bounds=(-4.0, 4.0))
+        for elements in (1, 6 * 8, 6 * 21 * 2):
+            monkeypatch.setattr(moved_probes, "PASS_ELEMENTS", elements)
+            parts = refine_directions(model, inputs, start, radii=[0.5, 1.0], bounds=(-4.0, 4.0))
+            np.testing.assert_allclose(parts.perturbation, whole.perturbation, atol=1e-12)
+            np.testing.assert_allclose(parts.margin_drop, whole.margin_drop, atol=1e-12)
+            np.testing.assert_allclose(parts.flip_rate, whole.flip_rate, atol=1e-12)
 
 
 def test_refinement_finds_a_planted_direction() -> None:

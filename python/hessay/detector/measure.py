@@ -99,6 +99,7 @@ def measure(
         targets = _targets(probe, logits.shape[1])
         accuracy = None if targets is None else float((logits.argmax(axis=1) == targets).mean())
         reasons += validity.too_small(probe.n, logits.shape[1])
+        reasons += validity.too_large(logits.shape[1], probe.d)
         reasons += validity.unusable_logits(logits, targets)
         if reasons:
             return Measurement(logits, accuracy, None, reasons)

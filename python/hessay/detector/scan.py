@@ -161,7 +161,7 @@ class Plan:
             with _timed(seconds, "spectrum"):
                 try:
                     spectrum = off_data_spectrum(
-                        model, self.probe, self.directions.basis, self.seed
+                        model, self.probe, self.directions.basis, found.n_classes, self.seed
                     )
                 except NotConverged as error:
                     notes = (f"the spectrum is not shown, and decides nothing: {error}",)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from hessay.detector.measure import some_inputs
 from hessay.edge import BulkEdge, fit_edge
 from hessay.errors import ArgumentError
 from hessay.hessian import InputHessian
@@ -15,11 +16,12 @@ from hessay.spectrum import eigsh
 
 EIGENPAIRS = 10  # asked of the iterative solver, where the whole spectrum is out of reach
 MAX_EXACT_SIZE = 2048  # a dense eigenproblem of this size takes seconds on one core
+MAX_FACTOR_NUMBERS = 1 << 26  # 256 MiB in single precision
 _UNIT = "logit^2 / input^2"
 
 
 def off_data_spectrum(
-    model: Model, probe: Probe, basis: NDArray[np.float64], seed: int
+    model: Model, probe: Probe, basis: NDArray[np.float64], n_classes: int, seed: int
 ) -> SpectrumSummary:
     """Spectrum of Q H Q with uniform logit curvature, and the bulk fitted to it.
 
@@ -32,6 +34,8 @@ def off_data_spectrum(
     probe : Probe
     basis : (d, k) float64
         Orthonormal columns, projected out: Q = I - basis basis'.
+    n_classes : int
+        C; with large inputs fewer probes are used, so that the factor stays within bounds.
     seed : int
         Of the starting block.
 
@@ -40,21 +44,23 @@ def off_data_spectrum(
     NotConverged
         The eigensolver spent its budget.
     """
-    operator = InputHessian(model, probe, weighting="uniform").project_out(basis)
+    rows = probe.n * MAX_FACTOR_NUMBERS // max(1, probe.n * n_classes * probe.d)
+    used = probe if rows >= probe.n else Probe(some_inputs(probe, max(2, rows)))
+    operator = InputHessian(model, used, weighting="uniform").project_out(basis)
+    over = "" if used is probe else f", over {used.n} of the probes"
     if operator.backend == "factor":
         factor = operator.factor()
-        if min(factor.d, factor.rows.shape[2], factor.rows.shape[0] * factor.rows.shape[1]) <= (
-            MAX_EXACT_SIZE
-        ):
+        n_rows = factor.rows.shape[0] * factor.rows.shape[1]
+        if min(factor.d, factor.rows.shape[2], n_rows) <= MAX_EXACT_SIZE:
             values, vectors = factor.eigh()
-            residual = float(
-                np.linalg.norm(factor.apply(vectors[:, :1])[:, 0] - values[0] * vectors[:, 0])
-            )
+            top = vectors[:, :1]
+            residual = float(np.linalg.norm(factor.apply(top) - values[0] * top))
             # Projected directions leave rounding behind: zeros of Q H Q, not part of its bulk.
             live = values[values > values[0] * np.finfo(factor.dtype).eps * factor.d]
             return _summary(
                 live,
-                method="all eigenvalues of the factored, projected, uniformly weighted input Hessian",
+                method="all eigenvalues of the factored, projected, uniformly weighted input Hessian"
+                + over,
                 certificate="the whole spectrum was computed",
                 residual=residual,
                 products=0,
@@ -63,7 +69,7 @@ def off_data_spectrum(
     pairs = eigsh(operator, k=min(EIGENPAIRS, probe.d), which="LA", seed=seed)
     return _summary(
         pairs.values,
-        method="block Lanczos on the projected, uniformly weighted input Hessian",
+        method="block Lanczos on the projected, uniformly weighted input Hessian" + over,
         certificate=pairs.explain(),
         residual=float(np.max(pairs.residuals)),
         products=pairs.stats.products,

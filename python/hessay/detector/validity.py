@@ -15,6 +15,7 @@ from hessay.hessian.perturbation import RefinedDirections
 MIN_CLASSES = 4  # a median over fewer classes moves with the outlier it should expose
 PROBES_PER_CLASS = 10  # mean probes a class below which the class means are mostly noise
 MIN_PROBES = 64  # principal directions: k < n / 3 leaves about 20 of them
+MAX_JACOBIAN_BYTES = 4 << 30
 MAX_SHARE = 0.5  # of the probes predicted as one class
 MIN_AGREEMENT = 0.5  # predictions that survive the smoothing noise
 _OFF_DATA_FLOOR = 1e-6  # |Q M| / |M|: below it, what is left is rounding of float32 arithmetic
@@ -53,6 +54,18 @@ def too_small(n: int, n_classes: int) -> tuple[str, ...]:
             "directions are more than noise"
         )
     return tuple(reasons)
+
+
+def too_large(n_classes: int, width: int) -> tuple[str, ...]:
+    """Reason for more classes and inputs than the class-pair Jacobians have memory for, if so."""
+    n_bytes = 8 * n_classes * n_classes * width
+    if n_bytes <= MAX_JACOBIAN_BYTES:
+        return ()
+    reason = (
+        f"{n_classes} classes of {width} inputs each need {n_bytes / 2**30:.1f} GiB for the mean "
+        f"Jacobians of all class pairs, more than the {MAX_JACOBIAN_BYTES / 2**30:.0f} GiB allowed"
+    )
+    return (reason,)
 
 
 def unusable_logits(

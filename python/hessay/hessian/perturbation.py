@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hessay.errors import ArgumentError, ShapeError
-from hessay.hessian.evaluate import call, input_gradient, like_model, logits_of
+from hessay.hessian.evaluate import like_model, logits_of
+from hessay.hessian.moved_probes import MovedProbes
 
 _MOMENTUM, _STEP = 0.6, 0.25  # of the normalised gradient; the step as a share of the radius
 
@@ -100,8 +101,8 @@ def refine_directions(
 
     Row c of ``start`` is followed downhill on the mean of softplus(max_{k != c} z_k - z_c), over
     the probes not predicted as c, inside balls of growing radius: each radius starts from the
-    result of the one before. All classes run together as one batch. Every other probe is used to
-    find the perturbation, the remaining ones to judge it, so the results are not flattered; at
+    result of the one before. Classes and probes run together in batches of bounded size. Every
+    other probe is used to find the perturbation, the remaining ones to judge it, so the results are not flattered; at
     each radius the iterate that is best on the first kind is kept.
 
     Parameters
@@ -152,8 +153,8 @@ def refine_directions(
         )
     # Softplus bends at 1: in units of the logits' own scale the path does not depend on it.
     scale = float((logits - logits.mean(dim=1, keepdim=True)).square().mean().sqrt()) or 1.0
-    seek = _Block.of(model, inputs[::2], logits[::2], bounds)
-    judge = _Block.of(model, inputs[1::2], logits[1::2], bounds)
+    seek = MovedProbes.of(model, inputs[::2], logits[::2], bounds)
+    judge = MovedProbes.of(model, inputs[1::2], logits[1::2], bounds)
     keep_off = None if basis is None else torch.from_numpy(basis).to(inputs)
 
     step = torch.from_numpy(start).to(inputs)
@@ -164,11 +165,8 @@ def refine_directions(
         step = _with_norm(step, radius)
         best, best_loss = step, torch.full((len(step),), float("inf")).to(step)
         for _ in range(steps):
-            with torch.enable_grad():
-                variable = step.detach().requires_grad_(True)
-                losses = seek.means(nn.functional.softplus(seek.margins(variable) / scale))
-                gradient = input_gradient(losses, variable, torch.ones_like(losses), keep=False)
-            best, best_loss = _better(best, best_loss, step, losses.detach())
+            losses, gradient = seek.loss_gradient(step, scale)
+            best, best_loss = _better(best, best_loss, step, losses)
             if keep_off is not None:
                 gradient = gradient - (gradient @ keep_off) @ keep_off.T
             velocity = _MOMENTUM * velocity - _with_norm(gradient, 1.0)
@@ -192,34 +190,6 @@ def refine_directions(
     )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Block:
-    """A set of probes under one perturbation per class: C * n rows in one batch."""
-
-    model: nn.Module
-    inputs: Tensor  # (n, *shape)
-    outside: Tensor  # (C, n): 1 where the probe is not predicted as c
-    clean_margins: Tensor  # (C, n): max_{k != c} z_k - z_c
-    bounds: tuple[float, float]
-
-    @staticmethod
-    def of(model: nn.Module, inputs: Tensor, logits: Tensor, bounds: tuple[float, float]) -> _Block:
-        n, n_classes = logits.shape
-        own = logits.argmax(dim=1)[None, :] == torch.arange(n_classes)[:, None]
-        clean = _margins(logits[None].expand(n_classes, n, n_classes))
-        return _Block(model, inputs, (~own).to(inputs), clean.to(inputs), bounds)
-
-    def margins(self, perturbation: Tensor) -> Tensor:
-        n_classes, n = self.outside.shape
-        shift = perturbation.reshape(n_classes, 1, *self.inputs.shape[1:])
-        moved = (self.inputs[None] + shift).clamp(*self.bounds).flatten(0, 1)
-        return _margins(call(self.model, moved).reshape(n_classes, n, n_classes))
-
-    def means(self, values: Tensor) -> Tensor:
-        """Mean over the probes outside class c, for every c: (C,)."""
-        return (values * self.outside).sum(dim=1) / self.outside.sum(dim=1).clamp(min=1.0)
-
-
 def _better(best: Tensor, best_loss: Tensor, new: Tensor, loss: Tensor) -> tuple[Tensor, Tensor]:
     wins = loss < best_loss
     return torch.where(wins[:, None], new, best), torch.where(wins, loss, best_loss)
@@ -228,13 +198,6 @@ def _better(best: Tensor, best_loss: Tensor, new: Tensor, loss: Tensor) -> tuple
 def _host(values: Tensor) -> NDArray[np.float64]:
     array: NDArray[np.float64] = values.to(device="cpu", dtype=torch.float64).numpy()
     return array
-
-
-def _margins(scores: Tensor) -> Tensor:
-    """max_{k != c} z_k - z_c for the block c of ``scores`` (C, n, C): shape (C, n)."""
-    own = torch.eye(scores.shape[0], device=scores.device, dtype=torch.bool)[:, None, :]
-    rivals = scores.masked_fill(own, float("-inf")).amax(dim=2)
-    return rivals - scores.masked_fill(~own, 0.0).sum(dim=2)
 
 
 def _arrivals(logits: Tensor, clean: Tensor) -> Tensor:
