@@ -40,6 +40,8 @@ $(VENV)/.python:
 	  { echo 'hessay needs Python 3.10 or newer; set PYTHON=/path/to/python3' >&2; exit 1; }
 	@command -v g++ >/dev/null || command -v clang++ >/dev/null || \
 	  { echo 'hessay compiles C++17: install a compiler first, on Debian: apt-get install g++' >&2; exit 1; }
+	@$(PYTHON) -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' || \
+	  { echo 'the Python headers are missing; on Debian: apt-get install python3-dev' >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || \
 	  { echo 'python3 -m venv failed; on Debian: apt-get install python3-venv' >&2; rm -rf $(VENV); exit 1; }
 	touch $@

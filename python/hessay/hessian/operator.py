@@ -44,9 +44,9 @@ class InputHessian:
     loss : "cross_entropy"
         The loss on the logits.
     weighting : "labels", "softened", "uniform" or ("margin", c)
-        Curvature S on the logits (DETECTION: labels saturate for confident models). "labels":
-        cross-entropy itself. "softened": cross-entropy of the logits divided by their RMS over the
-        probe. "uniform": J'(I - 11'/C)J, the second moment of the centred logit Jacobian.
+        Curvature S on the logits. "labels": cross-entropy itself, which fades for confident
+        models. "softened": cross-entropy of the logits divided by their RMS over the probe.
+        "uniform": J'(I - 11'/C)J, the second moment of the centred logit Jacobian.
         ("margin", c): J'(e_c - e_y)(e_c - e_y)'J, y the predicted class. The first two are full
         Hessians, the last two Gauss-Newton matrices by definition.
     average : bool
