@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 
 import numpy as np
 import pytest
@@ -165,15 +164,6 @@ def test_a_looser_level_lowers_the_limit() -> None:
     strict, loose = fit_edge(values, alpha=0.001), fit_edge(values, alpha=0.1)
     assert strict.goodness == loose.goodness
     assert strict.goodness_limit > loose.goodness_limit > 0
-
-
-def test_two_thousand_values_take_milliseconds() -> None:
-    values = spectrum(np.random.default_rng(SEED), 2400, 600)
-    fit_edge(values)
-    start = time.process_time()
-    for _ in range(10):
-        fit_edge(values)
-    assert time.process_time() - start < 10 * 0.02  # about 1 ms each; ten times is a bug
 
 
 def test_the_result_cannot_be_changed() -> None:
