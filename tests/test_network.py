@@ -61,6 +61,16 @@ def test_registered_nets_with_any_input_shape_are_translated() -> None:
     assert translated(build_architecture("linear:12-4"), images).piecewise_linear
 
 
+def test_a_module_used_twice_is_translated_twice() -> None:
+    torch.manual_seed(SEED)
+    act, square = nn.Tanh(), nn.Linear(6, 6)
+    model = nn.Sequential(nn.Linear(4, 6), act, square, act, square, act, nn.Linear(6, 3)).double()
+    inputs = torch.randn(9, 4, dtype=torch.float64)
+    program = translated(model, inputs)
+    assert [layer[2] for layer in program.layers] == ["tanh", "tanh", "tanh", "identity"]
+    np.testing.assert_allclose(program.logits(inputs.numpy()), model(inputs).detach(), atol=1e-12)
+
+
 class Scaled(nn.Sequential):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return 2 * super().forward(x)

@@ -125,8 +125,8 @@ def _leaves(module: nn.Module) -> Iterator[nn.Module | None]:
     """Modules in the order they run; None for one whose order of calls is its own affair."""
     if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks:
         yield None
-    elif type(module) in _CONTAINERS:
-        for child in module.children():
+    elif isinstance(module, nn.Sequential) and type(module) in _CONTAINERS:
+        for child in module:  # children() would name a module that is used twice only once
             yield from _leaves(child)
     elif next(module.children(), None) is None:
         yield module
