@@ -29,6 +29,19 @@ print("ready", flush=True)
 while True:
     _core.gram(x, out)
 """
+PRODUCTS_ON_THREADS_FOR_MINUTES = """
+import numpy as np
+from hessay import _core
+x = np.ones((200000, 64))
+layers = [(np.ones((256, 64)) / 64, None, "tanh", 0.0, 0, -1),
+          (np.ones((256, 256)) / 256, None, "tanh", 0.0, 1, 1),
+          (np.ones((8, 256)) / 256, None, "identity", 0.0, 2, -1)]
+hessian = _core.LossHessian64(layers, x, np.zeros((200000, 8)), "mse", 1.0, 3)
+v, out = np.ones((64, 400), order="F"), np.ones((64, 400), order="F")
+print("ready", flush=True)
+while True:
+    hessian.apply(v, out)
+"""
 
 
 def seconds_to_stop(script: str) -> tuple[float, str]:
@@ -51,6 +64,12 @@ def test_ctrl_c_ends_a_solve_within_a_block_step() -> None:
     seconds, errors = seconds_to_stop(SOLVE_FOR_MINUTES)
     assert "KeyboardInterrupt" in errors
     assert seconds < 10  # a block step takes milliseconds; the rest is a loaded machine
+
+
+def test_ctrl_c_ends_all_threads_of_a_kernel() -> None:
+    seconds, errors = seconds_to_stop(PRODUCTS_ON_THREADS_FOR_MINUTES)
+    assert "KeyboardInterrupt" in errors
+    assert seconds < 10
 
 
 def test_ctrl_c_ends_a_kernel_between_panels() -> None:

@@ -120,7 +120,7 @@ def test_groups_and_shapes_are_checked() -> None:
     with pytest.raises(ShapeError, match="must be float32"):
         _core.network_forward(program.layers, x, np.empty((5, 3)))
     with pytest.raises(ArgumentError, match="unknown activation"):
-        _core.network_forward([(x[:3], None, "swish", 0.0)], x, np.empty((5, 3), np.float32))
+        _core.network_forward([(x[:3], None, "swish", 0.0, 0, -1)], x, np.empty((5, 3), np.float32))
     with pytest.raises(ShapeError, match="at least one layer"):
         _core.network_forward([], x, np.empty((5, 3), np.float32))
 

@@ -29,8 +29,8 @@ void network_forward(const py::sequence& layers, const py::object& x, const py::
     const Array inputs(x, "x", Access::read), logits(out, "out", Access::write);
     for_precision(inputs, [&](auto zero) {
         using T = decltype(zero);
-        const BorrowedNetwork<T> net(layers);
         const auto x_view = inputs.rows<const T>();
+        const BorrowedNetwork<T> net(layers, x_view.rows);
         const auto out_view = logits.rows<T>();
         const py::gil_scoped_release release;
         Context ctx = python_context();
@@ -39,38 +39,38 @@ void network_forward(const py::sequence& layers, const py::object& x, const py::
 }
 
 void network_pull_back(const py::sequence& layers, const py::object& x, const py::object& cotangents,
-                       const py::object& out)
+                       const py::object& out, Index threads)
 {
     const Array inputs(x, "x", Access::read), cotangent(cotangents, "cotangents", Access::read);
     const Array rows(out, "out", Access::write);
     for_precision(inputs, [&](auto zero) {
         using T = decltype(zero);
-        const BorrowedNetwork<T> net(layers);
         const auto x_view = inputs.rows<const T>();
+        const BorrowedNetwork<T> net(layers, x_view.rows);
         const auto cotangent_view = cotangent.rows<const T>();
         const auto out_view = rows.rows<T>();
         const py::gil_scoped_release release;
-        Context ctx = python_context();
+        Context ctx = python_context(0, threads);
         pull_back<T>(ctx, *net, x_view, cotangent_view, out_view);
     });
 }
 
 void network_grouped_jacobian(const py::sequence& layers, const py::object& x, const py::object& group,
-                              const py::object& out)
+                              const py::object& out, Index threads)
 {
     const Array inputs(x, "x", Access::read), groups(group, "group", Access::read), sum(out, "out", Access::write);
     require<ShapeError>(sum.ndim() == 3, "out must be (groups, C, d), got ", sum.shape_text());
     for_precision(inputs, [&](auto zero) {
         using T = decltype(zero);
-        const BorrowedNetwork<T> net(layers);
         const auto x_view = inputs.rows<const T>();
+        const BorrowedNetwork<T> net(layers, x_view.rows);
         const auto group_view = groups.rows<const std::int64_t>();
         const auto out_view = sum.rows<T>();
         require<ShapeError>(groups.ndim() == 1 && groups.dim(0) == x_view.cols, "group must have shape (", x_view.cols,
                             ",), got ", groups.shape_text());
         const Index n_groups = sum.dim(0);
         const py::gil_scoped_release release;
-        Context ctx = python_context();
+        Context ctx = python_context(0, threads);
         grouped_jacobian<T>(ctx, *net, x_view, group_view.data, n_groups, out_view);
     });
 }
@@ -82,9 +82,10 @@ void bind_network(py::module_& module)
     module.def("network_forward", &network_forward, py::arg("layers"), py::arg("x"), py::arg("out"),
                "out (n, C) <- logits at x (n, d).");
     module.def("network_pull_back", &network_pull_back, py::arg("layers"), py::arg("x"), py::arg("cotangents"),
-               py::arg("out"), "out (n, r, h1) <- cotangents (n, r, C) pulled back to the first pre-activation.");
+               py::arg("out"), py::arg("threads") = 1,
+               "out (n, r, h1) <- cotangents (n, r, C) pulled back to the first pre-activation.");
     module.def("network_grouped_jacobian", &network_grouped_jacobian, py::arg("layers"), py::arg("x"), py::arg("group"),
-               py::arg("out"), "out (groups, C, d) <- sums of logit gradients per group.");
+               py::arg("out"), py::arg("threads") = 1, "out (groups, C, d) <- sums of logit gradients per group.");
 }
 
 } // namespace hessay::bindings

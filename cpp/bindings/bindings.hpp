@@ -23,15 +23,18 @@ void bind_lanczos(py::module_& module);
 void bind_laws(py::module_& module);
 
 /// A context whose poll lets Python handle signals, at most every 20 ms: Ctrl-C ends a kernel between blocks of work.
-inline Context python_context(std::uint64_t seed = 0)
+/// Throws ValueError when threads is below 1.
+inline Context python_context(std::uint64_t seed = 0, Index threads = 1)
 {
+    require(threads >= 1, "the number of threads must be at least 1, got ", threads);
     using Clock = std::chrono::steady_clock;
-    return Context(seed, [last = Clock::now()]() mutable {
+    const auto poll = [last = Clock::now()]() mutable {
         if (Clock::now() - last < std::chrono::milliseconds(20)) return;
         last = Clock::now();
         const py::gil_scoped_acquire gil;
         if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-    });
+    };
+    return Context(seed, poll, threads);
 }
 
 /// Hands a vector to Python as a column-major (rows, cols) array, without a copy.

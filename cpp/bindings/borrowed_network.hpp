@@ -11,17 +11,28 @@ Activation parse_activation(const std::string& name);
 template <class T>
 class BorrowedNetwork {
   public:
-    /// layers: a sequence of (weight (out, in), bias (out,) or None, activation name, parameter).
-    explicit BorrowedNetwork(const py::sequence& layers)
+    /// layers: a sequence of (weight (out, in) or None for the identity, bias (out,) or None, activation name,
+    /// parameter, input, skip); d: width of the network's input.
+    BorrowedNetwork(const py::sequence& layers, Index d)
     {
         for (std::size_t l = 0; l < layers.size(); ++l) {
-            const py::tuple layer = py::reinterpret_borrow<py::tuple>(py::object(layers[l]));
+            const auto layer = py::object(layers[l]).cast<py::tuple>();
             const std::string name = "layer " + std::to_string(l);
-            arrays_.emplace_back(layer[0], name + " weight", Access::read);
-            require<ShapeError>(arrays_.back().ndim() == 2, name, " weight must have shape (outputs, inputs), got ",
-                                arrays_.back().shape_text());
+            require<ShapeError>(layer.size() == 6, name, " must be (weight, bias, activation, parameter, input, skip)");
             Layer<T> parsed;
-            parsed.weight = arrays_.back().template rows<const T>();
+            parsed.input = layer[4].cast<Index>();
+            parsed.skip = layer[5].cast<Index>();
+            require<ShapeError>(parsed.input >= 0 && parsed.input <= static_cast<Index>(l), name, " reads value ",
+                                parsed.input, ", which does not come before it");
+            if (layer[0].is_none()) {
+                const Index width = parsed.input == 0 ? d : network_.width(parsed.input);
+                parsed.weight = {nullptr, width, width, width};
+            } else {
+                arrays_.emplace_back(layer[0], name + " weight", Access::read);
+                require<ShapeError>(arrays_.back().ndim() == 2, name, " weight must have shape (outputs, inputs), got ",
+                                    arrays_.back().shape_text());
+                parsed.weight = arrays_.back().template rows<const T>();
+            }
             if (!layer[1].is_none()) {
                 arrays_.emplace_back(layer[1], name + " bias", Access::read);
                 const auto bias = arrays_.back().template rows<const T>();

@@ -1,7 +1,9 @@
 #include "hessay/hvp.hpp"
 
 #include "hessay/error.hpp"
+#include "hessay/parallel.hpp"
 #include "hessay/primitives.hpp"
+#include "passes.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -11,154 +13,176 @@ namespace hessay {
 namespace {
 
 constexpr Index kTileColumns = 768; // measured flat from 256 to 2048 columns of GEMM work
+constexpr Index kSetupColumns = 256;
 
-// out[:, i k + j] <- factor[:, i] * in[:, i k + j]
+// tangent <- slope * tangent, with the unscaled tangent kept.
 template <class T>
-void scale_by_sample(const T* factor, Index rows, Index per_sample, MatrixView<T> block)
+void scale_and_keep(MatrixView<const T> slope, Index per_sample, MatrixView<T> tangent, MatrixView<T> kept)
 {
-    for (Index j = 0; j < block.cols; ++j) {
-        const T* f = factor + (j / per_sample) * rows;
-        T* column = block.column(j);
-        for (Index i = 0; i < rows; ++i) column[i] *= f[i];
+    for (Index j = 0; j < tangent.cols; ++j) {
+        const T* s = slope.column(j / per_sample);
+        T *column = tangent.column(j), *copy = kept.column(j);
+        for (Index i = 0; i < tangent.rows; ++i) {
+            copy[i] = column[i];
+            column[i] *= s[i];
+        }
     }
 }
 
 // back[:, i k + j] <- slope[:, i] * back + curvature[:, i] * tangent
 template <class T>
-void tangent_backward_step(const T* slope, const T* curvature, MatrixView<const T> tangent, Index per_sample,
-                           MatrixView<T> back)
+void tangent_backward_step(MatrixView<const T> slope, MatrixView<const T> curvature, MatrixView<const T> tangent,
+                           Index per_sample, MatrixView<T> back)
 {
     for (Index j = 0; j < back.cols; ++j) {
-        const Index offset = (j / per_sample) * back.rows;
-        const T *s = slope + offset, *c = curvature + offset, *t = tangent.column(j);
+        const T *s = slope.column(j / per_sample), *c = curvature.column(j / per_sample), *t = tangent.column(j);
         T* column = back.column(j);
         for (Index i = 0; i < back.rows; ++i) column[i] = s[i] * column[i] + c[i] * t[i];
+    }
+}
+
+// value[:, i k + j] <- slope[:, i] * pushed[:, j]: the shared tangents meet every sample's first activation.
+template <class T>
+void expand_shared(MatrixView<const T> slope, MatrixView<const T> pushed, MatrixView<T> value)
+{
+    for (Index j = 0; j < value.cols; ++j) {
+        const T *p = pushed.column(j % pushed.cols), *s = slope.data ? slope.column(j / pushed.cols) : nullptr;
+        T* column = value.column(j);
+        for (Index i = 0; i < value.rows; ++i) column[i] = s ? s[i] * p[i] : p[i];
+    }
+}
+
+// sum[:, j] += slope[:, i] * value[:, i k + j] over the samples i of the tile, in double.
+template <class T>
+void reduce_shared(MatrixView<const T> slope, MatrixView<const T> value, MatrixView<double> sum)
+{
+    for (Index j = 0; j < value.cols; ++j) {
+        const T *column = value.column(j), *s = slope.data ? slope.column(j / sum.cols) : nullptr;
+        double* total = sum.column(j % sum.cols);
+        for (Index i = 0; i < value.rows; ++i) total[i] += static_cast<double>(s ? s[i] * column[i] : column[i]);
     }
 }
 
 } // namespace
 
 template <class T>
-LossHessian<T>::LossHessian(Context& ctx, const Network<T>& net, MatrixView<const T> x, const std::int64_t* labels,
-                            double scale)
-    : net_(net), samples_(x.cols), inverse_scale_squared_(static_cast<T>(1 / (scale * scale)))
+LossHessian<T>::LossHessian(Context& ctx, const Network<T>& net, MatrixView<const T> x, MatrixView<const T> targets,
+                            Loss loss, double scale)
+    : net_(net), loss_(loss), scale_(scale), samples_(x.cols)
 {
     net_.check();
-    require<ShapeError>(x.rows == net_.inputs() && samples_ > 0, "the network takes ", net_.inputs(),
-                        " inputs of at least one sample, got (", samples_, ", ", x.rows, ")");
+    const Index n = samples_;
+    require<ShapeError>(x.rows == net_.inputs() && n > 0, "the network takes ", net_.inputs(),
+                        " inputs of at least one sample, got (", n, ", ", x.rows, ")");
+    require<ShapeError>(targets.rows == net_.outputs() && targets.cols == n, "targets must be (", n, ", ",
+                        net_.outputs(), "), got (", targets.cols, ", ", targets.rows, ")");
     require(std::isfinite(scale) && scale > 0, "the logit scale must be positive and finite, got ", scale);
-    const Index n = samples_, n_classes = net_.outputs();
+    require<NonFinite>(all_finite<T>(targets), "the targets hold NaN or Inf");
     kept_.resize(net_.layers.size());
+    for (std::size_t l = 0; l < kept_.size(); ++l) {
+        const Activation act = net_.layers[l].activation;
+        const auto size = static_cast<std::size_t>(net_.layers[l].width() * n);
+        kept_[l].slope.resize(act == Activation::identity ? 0 : size);
+        kept_[l].curvature.resize(is_piecewise_linear(act) ? 0 : size);
+    }
+    state_.resize(static_cast<std::size_t>(net_.outputs() * n));
+    const Index tiles = (n + kSetupColumns - 1) / kSetupColumns;
+    parallel_ranges(ctx, tiles, [&](Context& own, Index, Index begin, Index end) {
+        for (Index first = begin * kSetupColumns; first < std::min(n, end * kSetupColumns); first += kSetupColumns) {
+            const Index count = std::min(kSetupColumns, n - first);
+            linearise_tile(own, x.columns(first, count), targets.columns(first, count), first);
+            own.poll();
+        }
+    });
+    if (!smooth(0)) return;
+    first_curvature_.assign(static_cast<std::size_t>(net_.first_width()), 0.0);
+    const auto each = curvature(0, 0, n);
+    for (Index j = 0; j < n; ++j)
+        for (Index i = 0; i < each.rows; ++i) first_curvature_[i] += static_cast<double>(each(i, j));
+    for (double& c : first_curvature_) c /= static_cast<double>(n);
+}
+
+template <class T>
+void LossHessian<T>::linearise_tile(Context& ctx, MatrixView<const T> x, MatrixView<const T> targets, Index first)
+{
     const Workspace::Scope scope(ctx.workspace());
-
-    // Forward: y_l, and act'(a_l) and act''(a_l) are kept.
-    MatrixView<const T> input = x;
-    for (std::size_t l = 0; l < net_.layers.size(); ++l) {
-        const Layer<T>& layer = net_.layers[l];
-        const Index h = layer.weight.cols;
-        const auto y = ctx.scratch<T>(h, n);
-        gemm<T>(Transpose::yes, Transpose::no, T(1), layer.weight, input, T(0), y);
-        const bool smooth = !is_piecewise_linear(layer.activation);
-        kept_[l].slope.resize(static_cast<std::size_t>(h * n));
-        kept_[l].curvature.resize(smooth ? static_cast<std::size_t>(h * n) : 0);
-        for (Index j = 0; j < n; ++j) {
-            for (Index i = 0; i < h; ++i) {
-                const T a = y(i, j) + (layer.bias ? layer.bias[i] : T(0));
-                require<NonFinite>(std::isfinite(a), "layer ", l, " is NaN or Inf at sample ", j);
-                y(i, j) = activation_value(layer.activation, layer.parameter, a);
-                kept_[l].slope[i + j * h] = activation_slope(layer.activation, layer.parameter, a);
-                if (smooth) kept_[l].curvature[i + j * h] = activation_curvature(layer.activation, layer.parameter, a);
-            }
-        }
-        input = y;
-        ctx.poll();
+    const Index count = x.cols, n_classes = net_.outputs();
+    const auto values = scratch_values<T>(ctx, net_, count);
+    sweep_forward<T>(net_, 0, x, values, [&](std::size_t l, MatrixView<T> y) {
+        const Index bad = activate<T>(net_.layers[l], y, {slope(l, first, count), curvature(l, first, count)});
+        require<NonFinite>(bad < 0, "layer ", l, " is NaN or Inf at sample ", first + bad);
+    });
+    for (Index j = 0; j < count; ++j) { // the gradient takes the place of the logits
+        T *z = values.back().column(j), *gradient = ctx.scratch<T>(n_classes, 1).data;
+        loss_linearise<T>(loss_, z, targets.column(j), n_classes, scale_, state_.data() + (first + j) * n_classes,
+                          gradient);
+        std::copy_n(gradient, n_classes, z);
     }
+    const auto step = [&](std::size_t l, MatrixView<T> g) { // act''(a_l) <- g_l act''(a_l), g_l <- act'(a_l) g_l
+        if (smooth(l)) scale_by_sample<T>(g, 1, curvature(l, first, count));
+        if (!kept_[l].slope.empty()) scale_by_sample<T>(slope(l, first, count), 1, g);
+    };
+    sweep_backward<T>(net_, values, step);
+    step(0, values[1]);
+}
 
-    // Softmax, and g_L = (p - e_label) / scale.
-    probability_.resize(static_cast<std::size_t>(n_classes * n));
-    auto g = ctx.scratch<T>(n_classes, n);
-    for (Index j = 0; j < n; ++j) {
-        require(labels[j] >= 0 && labels[j] < n_classes, "label ", labels[j], " of sample ", j, " is not in [0, ",
-                n_classes, ")");
-        const T* z = input.column(j);
-        const double largest = static_cast<double>(*std::max_element(z, z + n_classes));
-        double sum = 0;
-        for (Index c = 0; c < n_classes; ++c) sum += std::exp((static_cast<double>(z[c]) - largest) / scale);
-        for (Index c = 0; c < n_classes; ++c) {
-            const double p = std::exp((static_cast<double>(z[c]) - largest) / scale) / sum;
-            probability_[c + j * n_classes] = static_cast<T>(p);
-            g(c, j) = static_cast<T>((p - (c == labels[j] ? 1.0 : 0.0)) / scale);
-        }
-    }
+template <class T>
+MatrixView<T> LossHessian<T>::slope(std::size_t layer, Index first, Index count) const
+{
+    const Index h = net_.layers[layer].width();
+    if (kept_[layer].slope.empty()) return {};
+    return {const_cast<T*>(kept_[layer].slope.data()) + first * h, h, count, h};
+}
 
-    // Backward: act''(a_l) <- g_l act''(a_l), g_(l-1) = W_l' (act'(a_l) g_l).
-    for (std::size_t l = net_.layers.size(); l-- > 0;) {
-        const Index h = net_.layers[l].weight.cols;
-        for (std::size_t i = 0; i < kept_[l].curvature.size(); ++i) kept_[l].curvature[i] *= g.data[i];
-        if (l == 0) break;
-        for (Index i = 0; i < h * n; ++i) g.data[i] *= kept_[l].slope[i];
-        const auto next = ctx.scratch<T>(net_.layers[l].weight.rows, n);
-        gemm<T>(Transpose::no, Transpose::no, T(1), net_.layers[l].weight, g, T(0), next);
-        g = next;
-        ctx.poll();
-    }
+template <class T>
+MatrixView<T> LossHessian<T>::curvature(std::size_t layer, Index first, Index count) const
+{
+    const Index h = net_.layers[layer].width();
+    if (kept_[layer].curvature.empty()) return {};
+    return {const_cast<T*>(kept_[layer].curvature.data()) + first * h, h, count, h};
 }
 
 template <class T>
 std::size_t LossHessian<T>::bytes() const
 {
-    std::size_t numbers = probability_.size();
+    std::size_t numbers = state_.size();
     for (const Kept& kept : kept_) numbers += kept.slope.size() + kept.curvature.size();
     return numbers * sizeof(T);
 }
 
-// block <- S block for the samples from first on:  S u = p (u - p'u), over scale^2.
 template <class T>
-void LossHessian<T>::softmax_curvature(Index first, Index per_sample, MatrixView<T> block) const
+std::size_t LossHessian<T>::product_bytes(Index k) const
 {
-    for (Index j = 0; j < block.cols; ++j) {
-        const T* p = probability_.data() + (first + j / per_sample) * block.rows;
-        T* u = block.column(j);
-        T mean = 0;
-        for (Index c = 0; c < block.rows; ++c) mean += p[c] * u[c];
-        for (Index c = 0; c < block.rows; ++c) u[c] = inverse_scale_squared_ * p[c] * (u[c] - mean);
-    }
+    const Index columns = std::min(std::max<Index>(1, kTileColumns / std::max<Index>(k, 1)), samples_) * k;
+    Index rows = 0;
+    for (std::size_t l = 0; l < kept_.size(); ++l) rows += net_.layers[l].width() * (1 + (l > 0 && smooth(l)));
+    return static_cast<std::size_t>(rows * columns) * sizeof(T);
 }
 
-// block (h1, count per_sample): in a'_1, out d'_1, for the samples [first, first + count).
+// From value 1's tangents in values[1] to its cotangents there, for the samples from first on.
 template <class T>
-void LossHessian<T>::tangent_pass(Context& ctx, Index first, Index count, Index per_sample, MatrixView<T> block) const
+void LossHessian<T>::tangent_sweeps(Context& ctx, Index first, Index per_sample,
+                                    const std::vector<MatrixView<T>>& values) const
 {
-    const std::size_t n_layers = net_.layers.size();
-    const Index columns = count * per_sample;
-    std::vector<MatrixView<T>> tangents(n_layers); // a'_l where act'' needs it later
-    MatrixView<T> current = block;
-    for (std::size_t l = 0; l < n_layers; ++l) {
-        const Index h = net_.layers[l].weight.cols;
-        if (!kept_[l].curvature.empty()) {
-            tangents[l] = ctx.scratch<T>(h, columns);
-            std::copy_n(current.data, h * columns, tangents[l].data);
+    const Index columns = values[1].cols, count = columns / per_sample, n_classes = net_.outputs();
+    std::vector<MatrixView<T>> tangents(net_.layers.size()); // a'_l where act'' needs it later
+    sweep_forward<T>(net_, 1, {}, values, [&](std::size_t l, MatrixView<T> a) {
+        if (smooth(l)) {
+            tangents[l] = ctx.scratch<T>(a.rows, columns);
+            scale_and_keep<T>(slope(l, first, count), per_sample, a, tangents[l]);
+        } else if (!kept_[l].slope.empty()) {
+            scale_by_sample<T>(slope(l, first, count), per_sample, a);
         }
-        if (net_.layers[l].activation != Activation::identity)
-            scale_by_sample<T>(kept_[l].slope.data() + first * h, h, per_sample, current);
-        if (l + 1 == n_layers) break;
-        const auto next = ctx.scratch<T>(net_.layers[l + 1].weight.cols, columns);
-        gemm<T>(Transpose::yes, Transpose::no, T(1), net_.layers[l + 1].weight, current, T(0), next);
-        current = next;
-    }
-    softmax_curvature(first, per_sample, current);
-    for (std::size_t l = n_layers; l-- > 0;) {
-        const Index h = net_.layers[l].weight.cols;
-        const T* slope = kept_[l].slope.data() + first * h;
-        if (!kept_[l].curvature.empty())
-            tangent_backward_step<T>(slope, kept_[l].curvature.data() + first * h, tangents[l], per_sample, current);
-        else if (net_.layers[l].activation != Activation::identity)
-            scale_by_sample<T>(slope, h, per_sample, current);
-        if (l == 0) break;
-        const auto next = l == 1 ? block : ctx.scratch<T>(net_.layers[l].weight.rows, columns);
-        gemm<T>(Transpose::no, Transpose::no, T(1), net_.layers[l].weight, current, T(0), next);
-        current = next;
-    }
+    });
+    for (Index j = 0; j < columns; ++j)
+        loss_curvature<T>(loss_, state_.data() + (first + j / per_sample) * n_classes, n_classes, scale_,
+                          values.back().column(j));
+    sweep_backward<T>(net_, values, [&](std::size_t l, MatrixView<T> g) {
+        if (smooth(l))
+            tangent_backward_step<T>(slope(l, first, count), curvature(l, first, count), tangents[l], per_sample, g);
+        else if (!kept_[l].slope.empty())
+            scale_by_sample<T>(slope(l, first, count), per_sample, g);
+    });
 }
 
 // mean (h1, k) <- the mean over the samples of d'_1 for a'_1 = pushed: the Hessian seen from the first pre-activation.
@@ -167,23 +191,31 @@ void LossHessian<T>::apply_narrow(Context& ctx, MatrixView<const T> pushed, Matr
 {
     const Index k = pushed.cols, h = net_.first_width();
     const Workspace::Scope scope(ctx.workspace());
-    const auto sum = ctx.scratch<double>(h, k);
-    std::fill_n(sum.data, h * k, 0.0);
-    const Index step = std::max<Index>(1, kTileColumns / k);
-    for (Index first = 0; first < samples_; first += step) {
-        const Workspace::Scope tile_scope(ctx.workspace());
-        const Index count = std::min(step, samples_ - first);
-        const auto block = ctx.scratch<T>(h, count * k);
-        for (Index i = 0; i < count; ++i) std::copy_n(pushed.data, h * k, block.column(i * k));
-        tangent_pass(ctx, first, count, k, block);
-        for (Index i = 0; i < count; ++i) {
-            const T* rows = block.column(i * k);
-            for (Index j = 0; j < h * k; ++j) sum.data[j] += static_cast<double>(rows[j]);
+    const Index step = std::max<Index>(1, kTileColumns / k), tiles = (samples_ + step - 1) / step;
+    const Index threads = thread_count(ctx, tiles);
+    const auto sums = ctx.scratch<double>(h, k * threads);
+    std::fill_n(sums.data, h * k * threads, 0.0);
+    parallel_ranges(ctx, tiles, [&](Context& own, Index thread, Index begin, Index end) {
+        for (Index first = begin * step; first < std::min(samples_, end * step); first += step) {
+            const Workspace::Scope tile_scope(own.workspace());
+            const Index count = std::min(step, samples_ - first);
+            const auto values = scratch_values<T>(own, net_, count * k);
+            expand_shared<T>(slope(0, first, count), pushed, values[1]);
+            tangent_sweeps(own, first, k, values);
+            reduce_shared<T>(slope(0, first, count), values[1], sums.columns(thread * k, k));
+            own.poll();
         }
-        ctx.poll();
-    }
+    });
     const double weight = 1.0 / static_cast<double>(samples_);
-    for (Index j = 0; j < h * k; ++j) mean.data[j] = static_cast<T>(sum.data[j] * weight);
+    for (Index j = 0; j < k; ++j) {
+        for (Index i = 0; i < h; ++i) {
+            double total = 0;
+            for (Index t = 0; t < threads; ++t) total += sums(i, t * k + j);
+            total *= weight; // and what act'' of the first layer adds is the same multiple of a'_1 for every column
+            if (smooth(0)) total += first_curvature_[i] * static_cast<double>(pushed(i, j));
+            mean(i, j) = static_cast<T>(total);
+        }
+    }
 }
 
 template <class T>
@@ -195,9 +227,9 @@ void LossHessian<T>::apply(Context& ctx, MatrixView<const T> v, MatrixView<T> ou
     if (k == 0) return;
     const Workspace::Scope scope(ctx.workspace());
     const auto pushed = ctx.scratch<T>(h, k), mean = ctx.scratch<T>(h, k);
-    gemm<T>(Transpose::yes, Transpose::no, T(1), net_.layers.front().weight, v, T(0), pushed);
+    multiply<T>(net_.layers.front(), v, T(0), pushed);
     apply_narrow(ctx, pushed, mean);
-    gemm<T>(Transpose::no, Transpose::no, T(1), net_.layers.front().weight, mean, T(0), out);
+    multiply_transposed<T>(net_.layers.front(), mean, T(0), out);
 }
 
 template <class T>
@@ -208,22 +240,23 @@ void LossHessian<T>::dense(Context& ctx, MatrixView<double> out) const
     require<ShapeError>(out.rows == d && out.cols == d, "dense must be (", d, ", ", d, ")");
     const Workspace::Scope scope(ctx.workspace());
     // H = W_1' M W_1 with M (h1, h1). A wide first layer is met the other way round: V = I, W_1 V = W_1.
-    const bool narrow = h < d;
+    const Layer<T>& first_layer = net_.layers.front();
+    const auto& weight = first_layer.weight;
+    const bool narrow = h < d || !weight.data;
     const Index size = narrow ? h : d;
-    const auto& weight = net_.layers.front().weight;
     const auto m = ctx.scratch<T>(h, size);
     for (Index first = 0; first < size; first += kColumns) {
         const Workspace::Scope block_scope(ctx.workspace());
         const Index count = std::min(kColumns, size - first);
         const auto pushed = ctx.scratch<T>(h, count);
         for (Index j = 0; j < count; ++j)
-            for (Index i = 0; i < h; ++i) pushed(i, j) = narrow ? (i == first + j ? T(1) : T(0)) : weight(first + j, i);
+            for (Index i = 0; i < h; ++i) pushed(i, j) = narrow ? T(i == first + j) : weight(first + j, i);
         apply_narrow(ctx, pushed, m.columns(first, count));
     }
     const auto product = ctx.scratch<T>(d, size), full = ctx.scratch<T>(d, d);
-    gemm<T>(Transpose::no, Transpose::no, T(1), weight, m, T(0), product);
-    if (narrow) gemm<T>(Transpose::no, Transpose::yes, T(1), product, weight, T(0), full);
-    const auto& result = narrow ? full : product;
+    multiply_transposed<T>(first_layer, m, T(0), product);
+    if (narrow && weight.data) gemm<T>(Transpose::no, Transpose::yes, T(1), product, weight, T(0), full);
+    const auto& result = narrow && weight.data ? full : product;
     for (Index j = 0; j < d; ++j)
         for (Index i = 0; i <= j; ++i) out(i, j) = out(j, i) = 0.5 * (double(result(i, j)) + double(result(j, i)));
 }
@@ -231,26 +264,38 @@ void LossHessian<T>::dense(Context& ctx, MatrixView<double> out) const
 template <class T>
 void LossHessian<T>::apply_per_sample(Context& ctx, MatrixView<const T> v, MatrixView<T> out) const
 {
-    const Index k = v.rows, d = size();
-    require<ShapeError>(v.cols == samples_ * d && out.rows == k && out.cols == v.cols && v.contiguous() &&
-                            out.contiguous(),
-                        "per-sample directions must be (n, d, k) with n = ", samples_, " and d = ", d);
+    const Index k = v.rows, d = size(), n = samples_;
+    require<ShapeError>(v.cols == n * d && out.rows == k && out.cols == v.cols && v.contiguous() && out.contiguous(),
+                        "per-sample directions must be (n, d, k) with n = ", n, " and d = ", d);
     if (k == 0) return;
     const Layer<T>& layer = net_.layers.front();
-    const Index step = std::max<Index>(1, kTileColumns / k);
-    for (Index first = 0; first < samples_; first += step) {
-        const Workspace::Scope scope(ctx.workspace());
-        const Index count = std::min(step, samples_ - first);
-        // The tile as (d, count k), so that one product serves all its samples.
-        const auto tile = ctx.scratch<T>(d, count * k);
-        for (Index i = 0; i < count; ++i) transpose<T>(v.columns((first + i) * d, d), tile.columns(i * k, k));
-        const auto block = ctx.scratch<T>(net_.first_width(), count * k);
-        gemm<T>(Transpose::yes, Transpose::no, T(1), layer.weight, tile, T(0), block);
-        tangent_pass(ctx, first, count, k, block);
-        gemm<T>(Transpose::no, Transpose::no, T(1), layer.weight, block, T(0), tile);
-        for (Index i = 0; i < count; ++i) transpose<T>(tile.columns(i * k, k), out.columns((first + i) * d, d));
-        ctx.poll();
-    }
+    const Index step = std::max<Index>(1, kTileColumns / k), tiles = (n + step - 1) / step;
+    parallel_ranges(ctx, tiles, [&](Context& own, Index, Index begin, Index end) {
+        for (Index first = begin * step; first < std::min(n, end * step); first += step) {
+            const Workspace::Scope scope(own.workspace());
+            const Index count = std::min(step, n - first);
+            // The tile as (d, count k), so that one product serves all its samples.
+            const auto tile = own.scratch<T>(d, count * k);
+            for (Index i = 0; i < count; ++i) transpose<T>(v.columns((first + i) * d, d), tile.columns(i * k, k));
+            const auto values = scratch_values<T>(own, net_, count * k);
+            multiply<T>(layer, tile, T(0), values[1]);
+            MatrixView<T> tangent;
+            if (smooth(0)) {
+                tangent = own.scratch<T>(layer.width(), count * k);
+                scale_and_keep<T>(slope(0, first, count), k, values[1], tangent);
+            } else if (!kept_[0].slope.empty()) {
+                scale_by_sample<T>(slope(0, first, count), k, values[1]);
+            }
+            tangent_sweeps(own, first, k, values);
+            if (smooth(0))
+                tangent_backward_step<T>(slope(0, first, count), curvature(0, first, count), tangent, k, values[1]);
+            else if (!kept_[0].slope.empty())
+                scale_by_sample<T>(slope(0, first, count), k, values[1]);
+            multiply_transposed<T>(layer, values[1], T(0), tile);
+            for (Index i = 0; i < count; ++i) transpose<T>(tile.columns(i * k, k), out.columns((first + i) * d, d));
+            own.poll();
+        }
+    });
 }
 
 template class LossHessian<float>;

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats: TypeAlias = NDArray[np.floating]
-Layers: TypeAlias = Sequence[tuple[Floats, Floats | None, str, float]]
+Layers: TypeAlias = Sequence[tuple[Floats | None, Floats | None, str, float, int, int]]
 
 blas_signature: str
 
@@ -47,8 +47,15 @@ def factor_eigen(
 
 class LossHessian32:
     def __init__(
-        self, layers: Layers, x: Floats, labels: NDArray[np.int64], scale: float
+        self,
+        layers: Layers,
+        x: Floats,
+        targets: Floats,
+        loss: str,
+        scale: float,
+        threads: int = ...,
     ) -> None: ...
+    def product_bytes(self, k: int) -> int: ...
     @property
     def bytes(self) -> int: ...
     def apply(self, v: Floats, out: Floats) -> None: ...
@@ -58,9 +65,11 @@ class LossHessian32:
 class LossHessian64(LossHessian32): ...
 
 def network_forward(layers: Layers, x: Floats, out: Floats) -> None: ...
-def network_pull_back(layers: Layers, x: Floats, cotangents: Floats, out: Floats) -> None: ...
+def network_pull_back(
+    layers: Layers, x: Floats, cotangents: Floats, out: Floats, threads: int = ...
+) -> None: ...
 def network_grouped_jacobian(
-    layers: Layers, x: Floats, group: NDArray[np.int64], out: Floats
+    layers: Layers, x: Floats, group: NDArray[np.int64], out: Floats, threads: int = ...
 ) -> None: ...
 def orthonormalize(
     q: Floats, w: Floats, reference: float = ..., seed: int = ...

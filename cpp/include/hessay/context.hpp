@@ -50,9 +50,15 @@ class Workspace {
 /// What every routine needs besides its arguments: scratch memory, the random stream, and a way to be interrupted.
 /// seed  keys the counter-based generator; the same seed gives the same numbers on every device
 /// poll  called between blocks of work; throws to stop the routine (Ctrl-C). May be empty.
+/// threads  how many threads independent pieces of work are shared out over, >= 1; BLAS must then run on one
 class Context {
   public:
-    explicit Context(std::uint64_t seed = 0, std::function<void()> poll = {}) : seed_(seed), poll_(std::move(poll)) {}
+    explicit Context(std::uint64_t seed = 0, std::function<void()> poll = {}, Index threads = 1)
+        : seed_(seed), poll_(std::move(poll)), threads_(threads)
+    {
+    }
+
+    Index threads() const { return threads_; }
 
     std::uint64_t seed() const { return seed_; }
     /// A number never returned before by this context: the stream of the next block of random numbers.
@@ -75,6 +81,7 @@ class Context {
     std::uint64_t seed_;
     std::uint64_t stream_ = 0;
     std::function<void()> poll_;
+    Index threads_;
     Workspace workspace_;
 };
 

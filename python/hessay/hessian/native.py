@@ -29,12 +29,14 @@ class NativeProducts:
         inputs: NDArray[np.floating],
         labels: NDArray[np.int64] | None,
         curvature: Curvature,
+        threads: int = 1,
     ) -> None:
         if labels is None:
             labels = program.logits(inputs).argmax(axis=1)
         scale = curvature.scale if curvature.kind == "softened" else 1.0
         kind = _core.LossHessian64 if program.dtype == np.float64 else _core.LossHessian32
-        self._core = kind(program.layers, inputs, np.ascontiguousarray(labels, np.int64), scale)
+        targets = np.eye(program.n_classes, dtype=program.dtype)[labels]
+        self._core = kind(program.layers, inputs, targets, "cross_entropy", scale, threads)
 
     def apply(self, directions: NDArray[np.floating]) -> NDArray[np.floating]:
         """H V averaged over the probe, V (d, k) in the program's precision."""

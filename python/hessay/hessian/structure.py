@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from hessay import _core
 from hessay.loading.architectures import FlattenedMLP, ToImage
 
-LayerTuple = tuple[NDArray[np.floating], "NDArray[np.floating] | None", str, float]
+LayerTuple = tuple[NDArray[np.floating], "NDArray[np.floating] | None", str, float, int, int]
 
 _CONTAINERS = (nn.Sequential, FlattenedMLP)
 _SILENT = (nn.Identity, nn.Flatten, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
@@ -142,14 +142,16 @@ def _translate(model: nn.Module) -> LayerProgram | str:
         if isinstance(leaf, _SILENT):
             continue
         if type(leaf) is nn.Linear:
-            layers.append((_array(leaf.weight), _optional_array(leaf.bias), "identity", 0.0))
+            layers.append(
+                (_array(leaf.weight), _optional_array(leaf.bias), "identity", 0.0, len(layers), -1)
+            )
             continue
         activation = _activation(leaf)
         if activation is None:
             return f"{type(leaf).__name__} is not in the layer program"
         if not layers or layers[-1][2] != "identity":
             return f"{type(leaf).__name__} does not follow a linear layer"
-        layers[-1] = (*layers[-1][:2], *activation)
+        layers[-1] = (*layers[-1][:2], *activation, *layers[-1][4:])
     if not layers:
         return "it has no linear layer"
     kinks = {"identity", "relu", "leaky_relu"}
