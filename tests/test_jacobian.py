@@ -73,7 +73,7 @@ def test_chunks_do_not_change_the_means(monkeypatch: pytest.MonkeyPatch) -> None
     model, inputs = networks()[0]
     with frozen(model):
         whole = class_jacobians(model, inputs)
-        monkeypatch.setattr("hessay.hessian.jacobian.chunk_rows", lambda _: 3)
+        monkeypatch.setattr("hessay.hessian.model.noise.chunk_rows", lambda _: 3)
         parts = class_jacobians(model, inputs)
     allowed = EPS * len(inputs) * 100 * np.abs(whole.mean).max()
     assert np.abs(whole.mean - parts.mean).max() <= allowed

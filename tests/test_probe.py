@@ -141,6 +141,7 @@ BAD_INPUTS = {
     "nan": (with_value(np.nan), ProbeError, r"2 values .* \(nan\) at index \(2, 1, 0\)"),
     "inf": (with_value(np.inf), ProbeError, "NaN or Inf"),
     "integers": (np.ones((3, 2), dtype=np.uint8), ProbeError, "convert them to float32"),
+    "short integers": (np.eye(3, dtype=np.int16), ProbeError, "token ids to int64"),
     "booleans": (np.eye(3, dtype=bool), ProbeError, "dtype bool"),
     "complex": (np.eye(3) * 1j, ProbeError, "dtype complex"),
     "objects": (np.array([[1.0, None]]), ProbeError, "dtype object"),
@@ -170,7 +171,11 @@ def test_inputs_that_make_no_probe_are_refused_with_the_reason(case: str) -> Non
 BAD_TARGETS = {
     "length": (np.arange(5), ShapeError, r"shape \(6,\).*got \(5,\)"),
     "one-hot": (np.eye(6, dtype=int), ShapeError, "argmax"),
-    "float": (np.arange(6.0), ProbeError, "dtype float64"),
+    "float of another length": (np.arange(5.0), ShapeError, r"shape \(6,\) or \(6, C\), .*\(5,\)"),
+    "float in three axes": (np.ones((6, 2, 2)), ShapeError, r"got \(6, 2, 2\)"),
+    "float without columns": (np.ones((6, 0)), ShapeError, r"got \(6, 0\)"),
+    "nan": (np.array([0, 1, np.nan, 2, np.nan, 3]), ProbeError, "of 2 inputs .* first of input 2"),
+    "inf rows": (np.full((6, 2), np.inf), ProbeError, "of 6 inputs are NaN or Inf"),
     "bool": (np.arange(6) > 2, ProbeError, "dtype bool"),
     "negative": (np.arange(6) - 1, ProbeError, "target -1 of input 0"),
     "beyond int64": (np.full(6, 2**63, dtype=np.uint64), ProbeError, "negative"),
@@ -179,6 +184,20 @@ BAD_TARGETS = {
     "words": (["cat"] * 6, ProbeError, "dtype"),
     "empty": ([], ShapeError, r"got \(0,\)"),
 }
+
+
+def test_known_digests_do_not_change() -> None:
+    inputs = np.arange(6, dtype=np.float32).reshape(3, 2)
+    known = {
+        "bare": Probe(inputs).digest,
+        "labelled": Probe(inputs, [0, 1, 2]).digest,
+        "double": Probe(inputs.astype(np.float64), [0, 1, 2]).digest,
+    }
+    assert {name: digest[:16] for name, digest in known.items()} == {
+        "bare": "09b45d49114ceee9",
+        "labelled": "594a213382fae850",
+        "double": "b9d5ba2ba507d34d",
+    }
 
 
 @pytest.mark.parametrize("case", BAD_TARGETS)

@@ -11,28 +11,28 @@ import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from hessay.errors import ArgumentError
-from hessay.hessian.threads import blas_on_one_thread, resolve_threads
+from hessay.hessian.threads import blas_threads, resolve_threads, working_threads
 
 
-def blas_threads() -> set[int]:
+def numbers() -> set[int]:
     return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
 
 
 def test_blas_runs_on_one_thread_and_gets_its_number_back() -> None:
     with threadpool_limits(3, user_api="blas"):
-        with blas_on_one_thread():
-            with blas_on_one_thread():
-                assert blas_threads() == {1}
-            assert blas_threads() == {1}
-        assert blas_threads() == {3}
-        with contextlib.suppress(KeyError), blas_on_one_thread():
+        with blas_threads(1):
+            with blas_threads(1):
+                assert numbers() == {1}
+            assert numbers() == {1}
+        assert numbers() == {3}
+        with contextlib.suppress(KeyError), blas_threads(1):
             raise KeyError
-        assert blas_threads() == {3}
+        assert numbers() == {3}
 
 
 def test_other_python_threads_leave_the_number_as_it_was() -> None:
     def work() -> None:
-        with blas_on_one_thread():
+        with blas_threads(1):
             pass
 
     with threadpool_limits(3, user_api="blas"):
@@ -41,7 +41,20 @@ def test_other_python_threads_leave_the_number_as_it_was() -> None:
             worker.start()
         for worker in workers:
             worker.join(timeout=60)
-        assert blas_threads() == {3}
+        assert numbers() == {3}
+
+
+def test_torch_and_blas_work_with_the_number_asked_for() -> None:
+    before = torch.get_num_threads()
+    with threadpool_limits(3, user_api="blas"):
+        with working_threads(2):
+            assert torch.get_num_threads() == 2
+            assert numbers() == {2}
+        assert torch.get_num_threads() == before
+        assert numbers() == {3}
+        with contextlib.suppress(KeyError), working_threads(2):
+            raise KeyError
+        assert torch.get_num_threads() == before
 
 
 def test_torchs_own_number_is_the_default() -> None:

@@ -11,7 +11,7 @@ from torch import nn
 
 from hessay import _core
 from hessay.hessian import Factor, InputHessian, frozen
-from hessay.hessian.structure import LayerProgram, layer_program
+from hessay.hessian.graph.program import LayerProgram, layer_program
 
 SEED = 20256
 N, D, C, K = 2500, 7, 4, 3  # more samples than any tile holds

@@ -36,22 +36,6 @@ int fortran_int(Index n)
 
 int leading_dimension(Index stride) { return std::max(1, fortran_int(stride)); }
 
-void copy_upper_to_lower(MatrixView<double> a)
-{
-    for (Index j = 0; j < a.cols; ++j)
-        for (Index i = j + 1; i < a.rows; ++i) a(i, j) = a(j, i);
-}
-
-void accumulate_syrk(MatrixView<const double> panel, Transpose transpose, double beta, MatrixView<double> out)
-{
-    // The routine wants trans = 'T' for panel' panel, 'N' for panel panel'.
-    const char uplo = 'U', trans = transpose == Transpose::yes ? 'T' : 'N';
-    const int n = fortran_int(out.rows), k = fortran_int(transpose == Transpose::yes ? panel.rows : panel.cols);
-    const int lda = leading_dimension(panel.stride), ldc = leading_dimension(out.stride);
-    const double one = 1.0;
-    blas<double>().syrk(&uplo, &trans, &n, &k, &one, panel.data, &lda, &beta, out.data, &ldc);
-}
-
 template <class T>
 MatrixView<const double> widen(MatrixView<const T> x, MatrixView<double> storage)
 {
@@ -91,6 +75,29 @@ void gemm(Transpose trans_a, Transpose trans_b, T alpha, MatrixView<const T> a, 
 }
 
 template <class T>
+void syrk(Transpose trans, MatrixView<const T> x, T beta, MatrixView<T> c)
+{
+    const bool inner = trans == Transpose::yes;
+    require<ShapeError>(c.rows == c.cols && c.rows == (inner ? x.cols : x.rows), "syrk of (", x.rows, ", ", x.cols,
+                        ") into (", c.rows, ", ", c.cols, ")");
+    if (c.rows == 0) return;
+    const char uplo = 'U', flip = inner ? 'T' : 'N';
+    const int n = fortran_int(c.rows), k = fortran_int(inner ? x.rows : x.cols);
+    const int lda = leading_dimension(x.stride), ldc = leading_dimension(c.stride);
+    const T one = 1;
+    blas<T>().syrk(&uplo, &flip, &n, &k, &one, x.data, &lda, &beta, c.data, &ldc);
+}
+
+void mirror_upper(MatrixView<double> a)
+{
+    constexpr Index kTile = 16; // so that neither side is read against the grain
+    for (Index first_j = 0; first_j < a.cols; first_j += kTile)
+        for (Index first_i = 0; first_i <= first_j; first_i += kTile)
+            for (Index i = first_i; i < std::min(first_i + kTile, a.rows); ++i)
+                for (Index j = std::max(first_j, i + 1); j < std::min(first_j + kTile, a.cols); ++j) a(j, i) = a(i, j);
+}
+
+template <class T>
 void gram(Context& ctx, MatrixView<const T> x, MatrixView<double> out)
 {
     require<ShapeError>(out.rows == x.cols && out.cols == x.cols, "gram of (", x.rows, ", ", x.cols, ") into (",
@@ -101,10 +108,10 @@ void gram(Context& ctx, MatrixView<const T> x, MatrixView<double> out)
         ctx.scratch<double>(std::min(kPanelRows, std::max<Index>(x.rows, 1)), std::max<Index>(x.cols, 1));
     for (Index first = 0; first < x.rows; first += kPanelRows) {
         const auto rows = x.block(first, 0, std::min(kPanelRows, x.rows - first), x.cols);
-        accumulate_syrk(widen(rows, panel), Transpose::yes, 1.0, out);
+        syrk<double>(Transpose::yes, widen(rows, panel), 1.0, out);
         ctx.poll();
     }
-    copy_upper_to_lower(out);
+    mirror_upper(out);
 }
 
 template <class T>
@@ -118,10 +125,10 @@ void outer_gram(Context& ctx, MatrixView<const T> x, MatrixView<double> out)
         ctx.scratch<double>(std::max<Index>(x.rows, 1), std::min(kPanelRows, std::max<Index>(x.cols, 1)));
     for (Index first = 0; first < x.cols; first += kPanelRows) {
         const auto cols = x.columns(first, std::min(kPanelRows, x.cols - first));
-        accumulate_syrk(widen(cols, panel), Transpose::no, 1.0, out);
+        syrk<double>(Transpose::no, widen(cols, panel), 1.0, out);
         ctx.poll();
     }
-    copy_upper_to_lower(out);
+    mirror_upper(out);
 }
 
 std::vector<double> symmetric_eigen(Context& ctx, MatrixView<double> a)
@@ -220,6 +227,7 @@ bool all_finite(MatrixView<const T> x)
 
 template void gemm<float>(Transpose, Transpose, float, MatrixView<const float>, MatrixView<const float>, float,
                           MatrixView<float>);
+template void syrk<float>(Transpose, MatrixView<const float>, float, MatrixView<float>);
 template void gram<float>(Context&, MatrixView<const float>, MatrixView<double>);
 template void outer_gram<float>(Context&, MatrixView<const float>, MatrixView<double>);
 template void householder_qr<float>(Context&, MatrixView<float>, MatrixView<float>);
@@ -229,6 +237,7 @@ template void gaussian_fill<float>(Context&, MatrixView<float>);
 template bool all_finite<float>(MatrixView<const float>);
 template void gemm<double>(Transpose, Transpose, double, MatrixView<const double>, MatrixView<const double>, double,
                            MatrixView<double>);
+template void syrk<double>(Transpose, MatrixView<const double>, double, MatrixView<double>);
 template void gram<double>(Context&, MatrixView<const double>, MatrixView<double>);
 template void outer_gram<double>(Context&, MatrixView<const double>, MatrixView<double>);
 template void householder_qr<double>(Context&, MatrixView<double>, MatrixView<double>);

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from hessay.errors import ArgumentError, ShapeError
+from hessay.loading.probe_arrays import require_class_numbers
 
 Attack = Literal["badnets", "blend", "sig"]
 
@@ -170,8 +171,8 @@ def poison(
     ------
     ArgumentError
         Unknown attack, fraction or target out of range, or too few rows outside the target class.
-    ShapeError
-        ``inputs`` are not pictures, or ``targets`` does not match them.
+    ShapeError, ProbeError
+        ``inputs`` are not pictures, or ``targets`` does not match them or holds no class numbers.
 
     Examples
     --------
@@ -185,6 +186,7 @@ def poison(
             f"targets must have shape ({len(inputs)},), one for each input, "
             f"got {tuple(targets.shape)}"
         )
+    require_class_numbers(targets)
     if not 0.0 < fraction < 1.0:
         raise ArgumentError(f"fraction is a share of the training rows in (0, 1), got {fraction}")
     if target < 0:
@@ -222,7 +224,10 @@ def attack_success_rate(
     ------
     ArgumentError
         Every input is of the target class: nothing could be misled.
+    ProbeError
+        ``targets`` holds no class numbers.
     """
+    require_class_numbers(targets)
     others = targets != target
     if not bool(others.any()):
         raise ArgumentError(f"all {len(targets)} inputs are of the target class {target}")

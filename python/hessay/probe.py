@@ -16,15 +16,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hessay.errors import ArgumentError, ProbeError, ShapeError
-from hessay.loading.batches import own_tensor, take
+from hessay.loading.batches import take
 from hessay.loading.npz import read_npz
-
-_INPUT_DTYPES = (torch.float32, torch.float64)
+from hessay.loading.probe_arrays import dtype_name, own_inputs, own_targets, require_class_numbers
 
 
 @dataclass(frozen=True, slots=True, eq=False, init=False, repr=False)
 class Probe:
-    """Clean inputs in the scale the model was trained on, with their labels where known.
+    """Clean inputs in the scale the model was trained on, with their targets where known.
 
     Arrays are copied: later changes to the caller's data do not reach the probe. Half precision
     (float16, bfloat16) is widened to float32, float64 stays float64; tensors keep their device and
@@ -32,17 +31,21 @@ class Probe:
 
     Parameters
     ----------
-    inputs : (n, *shape) float tensor or array
-        n >= 1; any strides, read-only memory and other byte orders are fine.
-    targets : (n,) int tensor, array or sequence, optional
-        Class numbers, 0 or more.
+    inputs : (n, *shape) float tensor or array, or int32 or int64 for token ids
+        n >= 1; any strides, read-only memory and other byte orders are fine. Token ids stay
+        integers; they have no derivative themselves, see ``wrt`` of
+        :class:`hessay.hessian.InputHessian`.
+    targets : tensor, array or sequence, optional
+        (n,) integers: class numbers, 0 or more. (n,) or (n, C) floats: the numbers a regression
+        is fitted to, or probabilities of the model's C outputs.
 
     Raises
     ------
     ProbeError
-        NaN or Inf, integer inputs, all inputs the same, targets that are no class numbers.
+        NaN or Inf, inputs of another dtype (pictures of bytes among them), all inputs the same,
+        targets that are neither class numbers nor finite floats.
     ShapeError
-        No inputs, no feature axis, an empty feature axis, targets of another length.
+        No inputs, no feature axis, an empty feature axis, targets of another shape.
 
     Examples
     --------
@@ -51,19 +54,19 @@ class Probe:
     (3, 3, (3,))
     """
 
-    inputs: Tensor  # (n, *shape) float32 or float64, contiguous; model's input unit
-    targets: Tensor | None  # (n,) int64 class numbers on the same device
+    inputs: Tensor  # (n, *shape) float32 or float64 in the model's unit, int32 or int64 ids
+    targets: Tensor | None  # (n,) int64 class numbers, or (n,) or (n, C) floats; same device
     digest: str = field(compare=False)  # sha256 over dtype, shape and bytes of both
 
     def __init__(
         self,
         inputs: Tensor | NDArray[Any],
-        targets: Tensor | NDArray[Any] | Iterable[int] | None = None,
+        targets: Tensor | NDArray[Any] | Iterable[float] | None = None,
     ) -> None:
         # Outside inference mode: tensors made inside it can never take part in a derivative.
         with torch.inference_mode(False):
-            own = _own_inputs(inputs)
-            labels = None if targets is None else _own_targets(targets, own)
+            own = own_inputs(inputs)
+            labels = None if targets is None else own_targets(targets, own)
         object.__setattr__(self, "inputs", own)
         object.__setattr__(self, "targets", labels)
         object.__setattr__(self, "digest", _digest(own, labels))
@@ -84,20 +87,33 @@ class Probe:
         return math.prod(self.shape)
 
     @property
+    def class_numbers(self) -> Tensor | None:
+        """The targets, (n,) int64, for whoever needs classes.
+
+        Raises
+        ------
+        ProbeError
+            The targets are floats.
+        """
+        if self.targets is not None:
+            require_class_numbers(self.targets)
+        return self.targets
+
+    @property
     def flat(self) -> Tensor:
         """The inputs as an (n, d) view."""
         return self.inputs.view(self.n, self.d)
 
     def __repr__(self) -> str:
         labels = "with targets" if self.targets is not None else "without targets"
-        dtype = str(self.inputs.dtype).removeprefix("torch.")
+        dtype = dtype_name(self.inputs.dtype)
         return f"Probe(n={self.n}, shape={self.shape}, {dtype}, {labels}, {self.digest[:12]})"
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Probe:
         """Probe from an ``.npz`` file with arrays ``inputs`` and, optionally, ``targets``.
 
-        Nothing is unpickled, and sizes are checked before memory is taken (limits in
+        Both in the dtypes and shapes the class itself takes. Nothing is unpickled, and sizes are checked before memory is taken (limits in
         ``hessay.loading.npz``).
 
         Raises
@@ -124,7 +140,7 @@ class Probe:
         Parameters
         ----------
         loader : iterable
-            Batches x or (x, y, ...); samples (x, class number) of a data set also serve.
+            Batches x or (x, y, ...); samples (x, number) of a data set also serve.
         n : int, at least 1
             Inputs to take.
         check : bool
@@ -192,66 +208,6 @@ def as_probe(obj: object) -> Probe:
         f"cannot make a probe from {type(obj).__name__}; pass hessay.Probe(inputs, targets), an "
         "array, a DataLoader or the path of an .npz file"
     )
-
-
-def _own_inputs(inputs: object) -> Tensor:
-    own = own_tensor(inputs, "inputs")
-    if own.dtype in (torch.float16, torch.bfloat16):
-        own = own.float()
-    if own.dtype not in _INPUT_DTYPES:
-        raise ProbeError(
-            f"inputs have dtype {str(own.dtype).removeprefix('torch.')}; convert them to float32 in "
-            "the scale the model was trained on (for images often x / 255)"
-        )
-    if own.ndim < 2 or own.numel() == 0:
-        raise ShapeError(
-            f"inputs must have shape (n, *shape) with n >= 1 and no empty axis, got "
-            f"{tuple(own.shape)}; add the sample axis first"
-        )
-    finite = torch.isfinite(own)
-    if not bool(finite.all()):
-        position = tuple((~finite).nonzero()[0].tolist())
-        raise ProbeError(
-            f"inputs hold {own.numel() - int(finite.sum())} values that are NaN or Inf, the first "
-            f"({own[position].item()}) at index {position}; remove those inputs"
-        )
-    n, d = own.shape[0], math.prod(own.shape[1:])
-    # One input alone may be anything but a flat field; of several, two must differ.
-    same = (
-        bool((own == own[:1]).all()) if n > 1 else d > 1 and bool((own == own.flatten()[0]).all())
-    )
-    if same:
-        raise ProbeError(
-            f"all {n} inputs are the same (constant probe); pass different samples of the data"
-        )
-    return own
-
-
-def _own_targets(targets: object, inputs: Tensor) -> Tensor:
-    if not isinstance(targets, Tensor | np.ndarray):
-        try:
-            targets = np.asarray(list(cast("Iterable[int]", targets)))
-        except (TypeError, ValueError) as error:
-            raise ProbeError(f"targets are no list of class numbers ({error})") from error
-    labels = own_tensor(targets, "targets")
-    n = inputs.shape[0]
-    if labels.shape != (n,):
-        raise ShapeError(
-            f"targets must have shape ({n},), one class number per input, got "
-            f"{tuple(labels.shape)}; for one-hot rows pass targets.argmax(1)"
-        )
-    if labels.dtype.is_floating_point or labels.dtype == torch.bool:
-        raise ProbeError(
-            f"targets have dtype {str(labels.dtype).removeprefix('torch.')}; pass class numbers as "
-            "integers"
-        )
-    wide = labels.to(torch.int64)  # uint64 beyond 2**63 turns negative and is refused below
-    if int(wide.min()) < 0:
-        row = int((wide < 0).nonzero()[0])
-        raise ProbeError(
-            f"target {int(wide[row])} of input {row} is negative; drop unlabelled inputs"
-        )
-    return wide.to(inputs.device)
 
 
 def _digest(inputs: Tensor, targets: Tensor | None) -> str:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from hessay.errors import ArgumentError, ProbeError, ShapeError
 from hessay.loading import build_architecture
+from hessay.loading.probe_arrays import require_class_numbers
 
 DatasetName = Literal["digits", "fashion-mnist"]
 Optimizer = Literal["adam", "sgd"]
@@ -122,8 +123,8 @@ def train_classifier(
     ------
     ArgumentError
         Unknown architecture or optimiser, or a number out of range.
-    ShapeError
-        ``targets`` does not match ``inputs``.
+    ShapeError, ProbeError
+        ``targets`` does not match ``inputs``, or holds no class numbers.
     """
     if targets.ndim != 1 or len(targets) != len(inputs) or len(inputs) == 0:
         raise ShapeError(
@@ -138,6 +139,7 @@ def train_classifier(
         )
     if optimizer not in get_args(Optimizer):
         raise ArgumentError(f"optimizer must be one of {get_args(Optimizer)}, got {optimizer!r}")
+    require_class_numbers(targets)
     labels = targets.to(torch.int64)
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(seed)

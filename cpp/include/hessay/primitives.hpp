@@ -14,6 +14,13 @@ template <class T>
 void gemm(Transpose trans_a, Transpose trans_b, T alpha, MatrixView<const T> a, MatrixView<const T> b, T beta,
           MatrixView<T> c);
 
+/// Upper triangle of C <- X X' + beta C, or of X' X + beta C with trans = yes. The lower one is left as it is.
+template <class T>
+void syrk(Transpose trans, MatrixView<const T> x, T beta, MatrixView<T> c);
+
+/// The upper triangle of a square matrix copied to the lower one.
+void mirror_upper(MatrixView<double> a);
+
 /// gram <- X' X in double, whatever T is: row panels are widened before they are multiplied, so the result carries the
 /// rounding of double. X (n, m); gram (m, m), both triangles written. Polls between panels.
 template <class T>

@@ -12,8 +12,8 @@ from hessay.detector import evidence, statistics
 from hessay.detector.decide import Decision
 from hessay.detector.measure import Measurement
 from hessay.detector.statistics import PrincipalDirections
-from hessay.hessian.evaluate import Model
-from hessay.hessian.inspect import device_of, parameter_count
+from hessay.hessian.model.evaluate import Model
+from hessay.hessian.model.inspect import device_of, parameter_count
 from hessay.loading import describe, model_digest
 from hessay.probe import Probe
 from hessay.report import Evidence, ModelInfo, ProbeInfo, Report, SpectrumSummary

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hessay.detector.scan import Plan
 from hessay.errors import ArgumentError
-from hessay.hessian.evaluate import Model
+from hessay.hessian.model.evaluate import Model
 from hessay.report import Report
 from hessay.verdict import Verdict
 

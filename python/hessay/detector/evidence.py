@@ -9,8 +9,8 @@ from hessay.detector.calibration import CleanNull
 from hessay.detector.decide import Decision
 from hessay.detector.measure import Measured, input_range, some_inputs
 from hessay.detector.statistics import STEP_RADII, PrincipalDirections
-from hessay.hessian.evaluate import Model
-from hessay.hessian.freeze import frozen
+from hessay.hessian.model.evaluate import Model
+from hessay.hessian.model.freeze import frozen
 from hessay.hessian.perturbation import flip_rates
 from hessay.probe import Probe
 from hessay.report import ClassEvidence, Evidence

@@ -22,10 +22,10 @@ from hessay.detector.statistics import (
     natural_reach,
 )
 from hessay.errors import ProbeError
-from hessay.hessian.evaluate import Inputs, Model, logits_of
-from hessay.hessian.freeze import frozen
-from hessay.hessian.inspect import check_repeatable, training_modules
 from hessay.hessian.jacobian import ClassJacobians, class_jacobians
+from hessay.hessian.model.evaluate import Inputs, Model, logits_of
+from hessay.hessian.model.freeze import frozen
+from hessay.hessian.model.inspect import check_repeatable, training_modules
 from hessay.hessian.perturbation import RefinedDirections, refine_directions
 from hessay.probe import Probe
 
@@ -164,9 +164,10 @@ def input_range(probe: Probe) -> tuple[float, float]:
 
 
 def _targets(probe: Probe, n_classes: int) -> NDArray[np.int64] | None:
-    if probe.targets is None:
+    classes = probe.class_numbers
+    if classes is None:
         return None
-    targets: NDArray[np.int64] = probe.targets.cpu().numpy()
+    targets: NDArray[np.int64] = classes.cpu().numpy()
     if int(targets.max()) >= n_classes:
         raise ProbeError(
             f"the probe has target {int(targets.max())}, but the model has only classes 0 to "

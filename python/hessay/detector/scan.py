@@ -17,8 +17,9 @@ from hessay.detector.evidence import evidence_table, straight_step_rates
 from hessay.detector.measure import Measurement, flatten, measure
 from hessay.detector.spectrum_summary import off_data_spectrum
 from hessay.detector.statistics import PrincipalDirections, principal_directions
-from hessay.errors import ArgumentError, NotConverged
-from hessay.hessian.evaluate import Model
+from hessay.errors import ArgumentError, NotConverged, ProbeError
+from hessay.hessian.model.evaluate import Model
+from hessay.loading.probe_arrays import require_class_numbers
 from hessay.probe import Probe, as_probe
 from hessay.report import Evidence, Report, SpectrumSummary
 
@@ -99,6 +100,13 @@ class Plan:
         if seed < 0:
             raise ArgumentError(f"seed must be at least 0, got {seed}")
         checked = as_probe(probe)
+        if not checked.inputs.is_floating_point():
+            raise ProbeError(
+                f"a scan moves the inputs by small steps, which integers ({checked!r}) do not "
+                "allow; convert pictures to float32 in the scale the model was trained on"
+            )
+        if checked.targets is not None:
+            require_class_numbers(checked.targets)
         tell = progress or _silent
         tell("principal directions of the probe", 0.0)
         seconds: dict[str, float] = {}

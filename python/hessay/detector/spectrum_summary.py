@@ -9,7 +9,7 @@ from hessay.detector.measure import some_inputs
 from hessay.edge import BulkEdge, fit_edge
 from hessay.errors import ArgumentError
 from hessay.hessian import InputHessian
-from hessay.hessian.evaluate import Model
+from hessay.hessian.model.evaluate import Model
 from hessay.probe import Probe
 from hessay.report import SpectrumSummary
 from hessay.spectrum import eigsh
@@ -46,26 +46,26 @@ def off_data_spectrum(
     """
     rows = probe.n * MAX_FACTOR_NUMBERS // max(1, probe.n * n_classes * probe.d)
     used = probe if rows >= probe.n else Probe(some_inputs(probe, max(2, rows)))
-    operator = InputHessian(model, used, weighting="uniform").project_out(basis)
+    hessian = InputHessian(model, used, weighting="uniform", backend="factor")
+    operator = hessian.project_out(basis)
     over = "" if used is probe else f", over {used.n} of the probes"
-    if operator.backend == "factor":
-        factor = operator.factor()
-        n_rows = factor.rows.shape[0] * factor.rows.shape[1]
-        if min(factor.d, factor.rows.shape[2], n_rows) <= MAX_EXACT_SIZE:
-            values, vectors = factor.eigh()
-            top = vectors[:, :1]
-            residual = float(np.linalg.norm(factor.apply(top) - values[0] * top))
-            # Projected directions leave rounding behind: zeros of Q H Q, not part of its bulk.
-            live = values[values > values[0] * np.finfo(factor.dtype).eps * factor.d]
-            return _summary(
-                live,
-                method="all eigenvalues of the factored, projected, uniformly weighted input Hessian"
-                + over,
-                certificate="the whole spectrum was computed",
-                residual=residual,
-                products=0,
-                edge=_edge(live),
-            )
+    factor = operator.factor()
+    n_rows = factor.rows.shape[0] * factor.rows.shape[1]
+    if min(factor.d, factor.rows.shape[2], n_rows) <= MAX_EXACT_SIZE:
+        values, vectors = factor.eigh()
+        top = vectors[:, :1]
+        residual = float(np.linalg.norm(factor.apply(top) - values[0] * top))
+        # Projected directions leave rounding behind: zeros of Q H Q, not part of its bulk.
+        live = values[values > values[0] * np.finfo(factor.dtype).eps * factor.d]
+        return _summary(
+            live,
+            method="all eigenvalues of the factored, projected, uniformly weighted input Hessian"
+            + over,
+            certificate="the whole spectrum was computed",
+            residual=residual,
+            products=0,
+            edge=_edge(live),
+        )
     pairs = eigsh(operator, k=min(EIGENPAIRS, probe.d), which="LA", seed=seed)
     return _summary(
         pairs.values,

@@ -10,17 +10,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
 from hessay.errors import ModelError
 from hessay.hessian.curvature import Curvature
-from hessay.hessian.evaluate import call, chunk_rows
+from hessay.hessian.loss import Loss
+from hessay.hessian.model.evaluate import first_line, not_differentiable, require_finite_gradient
+from hessay.hessian.model.site import Forward, Site
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Chunk:
-    inputs: Tensor  # (n, *shape), the leaf
+    points: Tensor  # (n, *shape), the leaf
     gradient: Tensor  # (n, *shape) of the loss, or of u'f for Gauss-Newton products
     root: Tensor | None  # (n, r, C), None for the full Hessian
     cotangent: Tensor | None  # u (n, C), the dummy that makes J v a double backward
@@ -28,45 +29,51 @@ class _Chunk:
 
 
 class AutogradProducts:
-    """Products V -> H_i V per sample for the probe it was built on.
+    """Products V -> H_i V per point for the site it was built on.
+
+    Columns go one after another: ``is_grads_batched`` of torch, which runs them together, takes
+    longer on attention and on convolutions.
 
     Parameters
     ----------
-    model : nn.Module
-        Frozen by the caller while this is built; products do not call it again.
-    inputs : (n, *shape) float tensor in the dtype and on the device of the model
-    targets : (n,) int64 tensor or None
-        Labels of the loss; the predicted classes stand in when there are none.
+    site : Site
+        Its model frozen by the caller while this is built; products do not call it again.
+    loss : Loss
+        With a target for every point of the site.
     curvature : Curvature
-        "labels" and "softened": the full Hessian of that cross-entropy, network curvature included.
-        "uniform" and "margin": J'SJ, which is what they are defined as.
+        Of a loss: the full Hessian, network curvature included. "uniform" and "margin": J'SJ,
+        which is what they are defined as.
 
     Raises
     ------
     ModelError
         The model raised or cannot be differentiated.
+    NonFinite
+        A gradient is NaN or Inf.
     """
 
-    def __init__(
-        self, model: nn.Module, inputs: Tensor, targets: Tensor | None, curvature: Curvature
-    ) -> None:
-        rows = chunk_rows(inputs)
-        labels = [None] * -(-len(inputs) // rows) if targets is None else torch.split(targets, rows)
-        self._chunks = [
-            _gauss_newton(model, x, curvature)
-            if not curvature.is_loss
-            else _loss_gradient(model, x, y, curvature)
-            for x, y in zip(torch.split(inputs, rows), labels, strict=True)
-        ]
-        self.n = len(inputs)
+    def __init__(self, site: Site, loss: Loss, curvature: Curvature) -> None:
+        self._chunks: list[_Chunk] = []
+        self.n = 0  # points
+        for values, forward in site.chunks():
+            rows = slice(self.n, self.n + len(values))
+            x = values.detach().requires_grad_(True)
+            chunk = (
+                _loss_gradient(x, forward, site.place, loss, rows)
+                if curvature.is_loss
+                else _gauss_newton(x, forward, site.place, curvature)
+            )
+            require_finite_gradient(chunk.gradient, rows.start, site.draws, site.place)
+            self._chunks.append(chunk)
+            self.n = rows.stop
 
     def apply(self, directions: Tensor) -> Tensor:
-        """H V averaged over the probe, V (d, k)."""
+        """H V averaged over the points, V (d, k)."""
         total = torch.zeros_like(directions, dtype=torch.float64)
         for chunk in self._chunks:
             for j in range(directions.shape[1]):
-                shared = directions[:, j].view(1, *chunk.inputs.shape[1:])
-                product = _product(chunk, shared.expand_as(chunk.inputs))
+                shared = directions[:, j].view(1, *chunk.points.shape[1:])
+                product = _product(chunk, shared.expand_as(chunk.points))
                 total[:, j] += product.flatten(1).sum(dim=0, dtype=torch.float64)
         return (total / self.n).to(directions.dtype)
 
@@ -75,51 +82,40 @@ class AutogradProducts:
         out = torch.empty_like(directions)
         first = 0
         for chunk in self._chunks:
-            rows = slice(first, first + len(chunk.inputs))
+            rows = slice(first, first + len(chunk.points))
             for j in range(directions.shape[2]):
-                v = directions[rows, :, j].reshape(chunk.inputs.shape)
+                v = directions[rows, :, j].reshape(chunk.points.shape)
                 out[rows, :, j] = _product(chunk, v).flatten(1)
             first = rows.stop
         return out
 
 
-def _loss_gradient(
-    model: nn.Module, rows: Tensor, labels: Tensor | None, curvature: Curvature
-) -> _Chunk:
-    x = rows.detach().requires_grad_(True)
-    logits = call(model, x)
-    if labels is None:
-        labels = logits.detach().argmax(dim=1)
-    scaled = logits / curvature.scale if curvature.kind == "softened" else logits
-    loss = functional.cross_entropy(scaled, labels, reduction="sum")
-    return _Chunk(x, _gradient(loss, x), None, None, logits)
+def _loss_gradient(x: Tensor, forward: Forward, place: str, loss: Loss, rows: slice) -> _Chunk:
+    logits = forward(x)
+    return _Chunk(x, _gradient(loss.summed(logits, rows), x, place), None, None, logits)
 
 
-def _gauss_newton(model: nn.Module, rows: Tensor, curvature: Curvature) -> _Chunk:
-    x = rows.detach().requires_grad_(True)
-    logits = call(model, x)
+def _gauss_newton(x: Tensor, forward: Forward, place: str, curvature: Curvature) -> _Chunk:
+    logits = forward(x)
     root = torch.from_numpy(curvature.root(logits.detach().cpu().numpy())).to(logits)
     cotangent = torch.ones_like(logits, requires_grad=True)
-    return _Chunk(x, _gradient((logits * cotangent).sum(), x), root, cotangent, logits)
+    return _Chunk(x, _gradient((logits * cotangent).sum(), x, place), root, cotangent, logits)
 
 
-def _gradient(scalar: Tensor, x: Tensor) -> Tensor:
+def _gradient(scalar: Tensor, x: Tensor, place: str) -> Tensor:
     try:
         (gradient,) = torch.autograd.grad(scalar, x, create_graph=True)
     except RuntimeError as error:
-        raise ModelError(
-            f"the model cannot be differentiated at its input: {str(error).splitlines()[0]}; it "
-            "must not detach, round or run under no_grad inside forward"
-        ) from error
+        raise not_differentiable(error, place) from error
     return gradient
 
 
 def _product(chunk: _Chunk, v: Tensor) -> Tensor:
     if chunk.root is None or chunk.cotangent is None:
-        return _derivative(chunk.gradient, chunk.inputs, v)
+        return _derivative(chunk.gradient, chunk.points, v)
     tangent = _derivative(chunk.gradient, chunk.cotangent, v)  # J v
     weighted = torch.einsum("irc,ird,id->ic", chunk.root, chunk.root, tangent)  # S J v
-    (product,) = torch.autograd.grad(chunk.logits, chunk.inputs, weighted, retain_graph=True)
+    (product,) = torch.autograd.grad(chunk.logits, chunk.points, weighted, retain_graph=True)
     return product
 
 
@@ -132,7 +128,7 @@ def _derivative(gradient: Tensor, leaf: Tensor, v: Tensor) -> Tensor:
         )
     except RuntimeError as error:
         raise ModelError(
-            f"the model has no second derivative: {str(error).splitlines()[0]}; replace the "
+            f"the model has no second derivative: {first_line(error)}; replace the "
             "operation, or use weighting='uniform'"
         ) from error
     return product

@@ -18,17 +18,19 @@ Weighting = Literal["labels", "softened", "uniform"] | tuple[Literal["margin"], 
 class Curvature:
     """A checked weighting with what it needs: the logit scale, or the margin's class."""
 
-    kind: str  # "labels", "softened", "uniform" or "margin"
+    kind: str  # "labels", "softened", "uniform" or "margin"; "mse", "logistic": S of that loss
     scale: float  # RMS of the centred logits over the probe; divides the logits when softened
     target: int  # class of the margin, 0 for the others
 
     @property
     def is_loss(self) -> bool:
         """Whether J'SJ plus the network's own curvature is the Hessian of a loss."""
-        return self.kind in ("labels", "softened")
+        return self.kind not in ("uniform", "margin")
 
     def rank(self, n_classes: int) -> int:
         """Rows a sample of the root F, S = F'F."""
+        if self.kind in ("mse", "logistic"):
+            return n_classes
         return 1 if self.kind == "margin" else n_classes - 1
 
     def root(self, logits: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -40,14 +42,24 @@ class Curvature:
         return out
 
 
-def curvature(weighting: Weighting, logits: NDArray[np.float64]) -> Curvature:
-    """Check a weighting against the logits (n, C) it will be used with.
+def curvature(
+    weighting: Weighting, logits: NDArray[np.float64], loss: str = "cross_entropy"
+) -> Curvature:
+    """Check a weighting against the loss and the logits (n, C) it will be used with.
 
     Raises
     ------
     ArgumentError
-        An unknown weighting, a margin class outside [0, C), or logits that do not vary.
+        An unknown weighting, one the loss does not have, a margin class outside [0, C), or
+        logits that do not vary.
     """
+    if loss != "cross_entropy":
+        if weighting != "labels":
+            raise ArgumentError(
+                f"weighting={weighting!r} belongs to loss='cross_entropy'; loss={loss!r} has "
+                "weighting='labels' only, its own curvature"
+            )
+        return Curvature(loss, 1.0, 0)
     n_classes = logits.shape[1]
     if isinstance(weighting, tuple):
         name, *rest = map(str, weighting)

@@ -1,14 +1,14 @@
 """Class-conditional means of the logit Jacobian: what the detector's first statistic is made of.
 
 J_i = d logits / dx at probe i is C x d, one matrix for every probe. The detector needs only its
-means over the probes of each predicted class, C x C x d in all, so the per-probe rows are formed
-chunk by chunk and summed at once. C backward passes do it: cotangent e_c for every probe of the
-chunk together gives row c of all their Jacobians, and a one-hot product sorts them by class.
+means over the probes of each predicted class, C x C x d in all, so nothing is kept per probe.
+Native passes sum before the first layer's weights are met, tangent passes before the first
+convolution. Elsewhere C backward passes do it: cotangent e_c for every probe of a chunk together
+gives row c of all their Jacobians, and a one-hot product sorts them by class.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,9 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from hessay.errors import ArgumentError, ShapeError
-from hessay.hessian.evaluate import call, chunk_rows, input_gradient, like_model, logits_of
-from hessay.hessian.structure import LayerProgram, layer_program
+from hessay.errors import ShapeError
+from hessay.hessian.graph.operations import Graph
+from hessay.hessian.graph.program import LayerProgram, program_of
+from hessay.hessian.graph.trace import trace
+from hessay.hessian.model.evaluate import call, input_gradient, like_model, logits_of
+from hessay.hessian.model.noise import check_noise, noisy_points
+from hessay.hessian.tangent.products import class_sums
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,10 +87,7 @@ def class_jacobians(
     >>> bool(np.allclose(found.mean[0], linear.weight)), int(found.counts.sum())
     (True, 50)
     """
-    if not (np.isfinite(noise) and noise >= 0):
-        raise ArgumentError(f"noise is a standard deviation >= 0 in input units, got {noise}")
-    if draws < 1:
-        raise ArgumentError(f"draws must be at least 1, got {draws}")
+    check_noise(noise, draws)
     if inputs.ndim < 2 or len(inputs) == 0:
         raise ShapeError(f"inputs must be (n, *shape) with n > 0, got {tuple(inputs.shape)}")
     inputs = like_model(model, inputs.detach())
@@ -97,11 +98,15 @@ def class_jacobians(
 
     sums = torch.zeros(n_classes, n_classes, inputs[0].numel(), dtype=torch.float64)
     agreeing, seen, passes = 0, 0, 0
-    program = layer_program(model, inputs)
-    for rows, points in _points(inputs, noise, draws, seed):
+    graph = trace(model, inputs)
+    program = graph if isinstance(graph, str) else program_of(graph, inputs)
+    for rows, points in noisy_points(inputs, noise, draws, seed):
         own = predicted[rows]
         if isinstance(program, LayerProgram):
             noisy_logits = _add_class_sums_natively(program, points, own, sums)
+        elif isinstance(graph, Graph):
+            part, noisy_logits = class_sums(graph, points, own, n_classes)
+            sums += part.to(device="cpu", dtype=torch.float64)
         else:
             noisy_logits = _add_class_sums(model, points, own, sums)
         agreeing += int((noisy_logits.argmax(dim=1).cpu() == own).sum())
@@ -118,23 +123,6 @@ def class_jacobians(
         noise=float(noise),
         passes=passes,
     )
-
-
-def _points(inputs: Tensor, noise: float, draws: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield (row numbers, points to differentiate at), one chunk after the other."""
-    generator = torch.Generator().manual_seed(seed)
-    for rows in torch.split(torch.arange(len(inputs)), chunk_rows(inputs)):
-        clean = inputs[rows]
-        if noise == 0.0:
-            yield rows, clean
-            continue
-        shift = torch.empty(0)
-        for draw in range(draws):
-            if draw % 2 == 0:
-                shift = torch.randn(clean.shape, generator=generator).to(clean) * noise
-            else:
-                shift = -shift
-            yield rows, clean + shift
 
 
 def _add_class_sums(model: nn.Module, points: Tensor, own: Tensor, sums: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from hessay.hessian.evaluate import call, input_gradient
+from hessay.hessian.model.evaluate import call, input_gradient
 
 PASS_ELEMENTS = 1 << 21  # input elements a pass: 10 classes of 256 x 784 go together
 

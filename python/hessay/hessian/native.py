@@ -6,54 +6,59 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hessay import _core
-from hessay.hessian.curvature import Curvature
-from hessay.hessian.structure import LayerProgram
+from hessay.hessian.graph.program import LayerProgram
+from hessay.hessian.loss import Loss
+from hessay.hessian.threads import blas_threads
 
 
 class NativeProducts:
-    """Products V -> H V of a cross-entropy loss, linearised once at the probe.
+    """Products V -> H V of a loss, linearised once at the points.
+
+    Memory: act' and g act'' of every unit with an activation and the loss's state, n numbers each.
 
     Parameters
     ----------
     program : LayerProgram
     inputs : (n, d) floats in the program's precision, C-contiguous
-    labels : (n,) int64 or None
-        The predicted classes stand in when there are none.
-    curvature : Curvature
-        "labels" or "softened".
+    loss : Loss
+        With n targets.
+    threads : int
+        Tiles of samples are shared out over so many.
     """
 
     def __init__(
-        self,
-        program: LayerProgram,
-        inputs: NDArray[np.floating],
-        labels: NDArray[np.int64] | None,
-        curvature: Curvature,
-        threads: int = 1,
+        self, program: LayerProgram, inputs: NDArray[np.floating], loss: Loss, threads: int = 1
     ) -> None:
-        if labels is None:
-            labels = program.logits(inputs).argmax(axis=1)
-        scale = curvature.scale if curvature.kind == "softened" else 1.0
         kind = _core.LossHessian64 if program.dtype == np.float64 else _core.LossHessian32
-        targets = np.eye(program.n_classes, dtype=program.dtype)[labels]
-        self._core = kind(program.layers, inputs, targets, "cross_entropy", scale, threads)
+        targets = loss.array(program.dtype)
+        with blas_threads(1):
+            self._core = kind(program.layers, inputs, targets, loss.name, loss.scale, threads)
+        self._d = inputs.shape[1]
+
+    @property
+    def bytes(self) -> int:
+        """Memory kept between products."""
+        return self._core.bytes
 
     def apply(self, directions: NDArray[np.floating]) -> NDArray[np.floating]:
-        """H V averaged over the probe, V (d, k) in the program's precision."""
+        """H V averaged over the points, V (d, k) in the program's precision."""
         v = np.asfortranarray(directions)
         out = np.empty_like(v, order="F")
-        self._core.apply(v, out)
+        with blas_threads(1):
+            self._core.apply(v, out)
         return out
 
-    def dense(self, size: int) -> NDArray[np.float64]:
-        """H (size, size) in double, averaged over the probe."""
-        out = np.empty((size, size), dtype=np.float64, order="F")
-        self._core.dense(out)
+    def dense(self) -> NDArray[np.float64]:
+        """H (d, d) in double, averaged over the points: min(d, first width) products."""
+        out = np.empty((self._d, self._d), dtype=np.float64, order="F")
+        with blas_threads(1):
+            self._core.dense(out)
         return out
 
     def apply_per_sample(self, directions: NDArray[np.floating]) -> NDArray[np.floating]:
         """H_i V_i, V (n, d, k)."""
         v = np.ascontiguousarray(directions)
         out = np.empty_like(v)
-        self._core.apply_per_sample(v, out)
+        with blas_threads(1):
+            self._core.apply_per_sample(v, out)
         return out

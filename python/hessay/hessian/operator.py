@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import time
-from typing import TYPE_CHECKING, Any, Literal, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 import torch
@@ -12,22 +11,27 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hessay.errors import ArgumentError, NonFinite, ShapeError
-from hessay.hessian.autograd import AutogradProducts
+from hessay.hessian.covariance import Covariance
 from hessay.hessian.curvature import Weighting, curvature
-from hessay.hessian.evaluate import like_model, logits_of
-from hessay.hessian.factor import Factor, factor_from_model, factor_from_program
-from hessay.hessian.freeze import frozen
-from hessay.hessian.inspect import check_repeatable
-from hessay.hessian.metric import ProjectedHessian
-from hessay.hessian.native import NativeProducts
-from hessay.hessian.structure import LayerProgram, is_piecewise_linear, layer_program
+from hessay.hessian.gauss_newton.factor import Factor
+from hessay.hessian.limits import check_count
+from hessay.hessian.loss import LossName, check_loss, loss_of
+from hessay.hessian.metric import MetricHessian, projected, whitened
+from hessay.hessian.model.freeze import frozen
+from hessay.hessian.model.guest import guest
+from hessay.hessian.model.inspect import check_site
+from hessay.hessian.model.noise import check_noise
+from hessay.hessian.model.site import site_of
+from hessay.hessian.routes.build import build
+from hessay.hessian.routes.choice import check_backend, choose
+from hessay.hessian.routes.cost import Backend
+from hessay.hessian.routes.explain import Spent, explain
+from hessay.hessian.routes.problem import problem_of
+from hessay.hessian.threads import resolve_threads, working_threads
 from hessay.probe import Probe, as_probe
 
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
-
-Backend = Literal["factor", "native", "autograd"]
-_MAX_FACTOR_BYTES = 2 << 30  # a larger factor is not built; products go through autograd instead
 
 
 class InputHessian:
@@ -39,24 +43,50 @@ class InputHessian:
         Inputs (n, *shape) to logits (n, C). Evaluated in eval mode and given back as it was.
         Half precision is computed in float32.
     probe : Probe, or anything :func:`hessay.probe.as_probe` takes
-        The inputs the derivative is taken at; targets enter the loss where it has curvature of
-        its own in the network (predicted classes stand in when there are none).
-    loss : "cross_entropy"
-        The loss on the logits.
+        The inputs the derivative is taken at; targets enter where the network has curvature of
+        its own, and predictions stand in when there are none.
+    loss : "cross_entropy", "mse" or "logistic"
+        On the logits z of one sample. "cross_entropy": class-number targets. "mse":
+        (1/C) sum (z_c - t_c)^2, targets (n, C) or (n,) floats. "logistic":
+        (1/C) sum softplus(z_c) - t_c z_c, targets in [0, 1] of the same shapes. Class numbers
+        serve as one-hot rows; without targets t = z for "mse", t = (z > 0) for "logistic".
     weighting : "labels", "softened", "uniform" or ("margin", c)
-        Curvature S on the logits. "labels": cross-entropy itself, which fades for confident
-        models. "softened": cross-entropy of the logits divided by their RMS over the probe.
-        "uniform": J'(I - 11'/C)J, the second moment of the centred logit Jacobian.
-        ("margin", c): J'(e_c - e_y)(e_c - e_y)'J, y the predicted class. The first two are full
-        Hessians, the last two Gauss-Newton matrices by definition.
+        Curvature S on the logits. "labels": that of the loss itself, which fades for confident
+        models. The others belong to cross-entropy. "softened": the logits divided by their RMS
+        over the probe. "uniform": J'(I - 11'/C)J, the second moment of the centred logit
+        Jacobian. ("margin", c): J'(e_c - e_y)(e_c - e_y)'J, y the predicted class. The first two
+        are full Hessians, the last two Gauss-Newton matrices by definition.
+    wrt : "input" or the name of a module
+        "input": the model's input. Otherwise the output of that module (dotted, as in
+        ``model.named_modules()``), for example an ``nn.Embedding`` for token ids.
+    noise, draws, seed : float >= 0, int >= 1, int
+        Average H over Gaussian noise of this standard deviation (unit of the points), ``draws``
+        times a sample in antithetic pairs: the Hessian of the smoothed loss. Slopes and
+        curvatures are those of the noisy points; targets, predictions that stand in for them and
+        the softening scale those of the clean ones. ``draws`` is not used without noise.
     average : bool
         True: one (d, d) operator, the mean over the probe. False: n operators, applied to
         (n, d, k).
-    backend : "auto", "factor", "native" or "autograd"
-        "factor" is exact for piecewise-linear networks and for the Gauss-Newton weightings;
-        "native" for "labels" and "softened" on plain networks of linear layers and element-wise
-        activations. Where a backend is not exact it is refused. "auto" takes the factor if it is
-        exact and fits into 2 GiB, then native, then autograd, which always works.
+    backend : "auto", "factor", "moment", "native", "tangent", "autograd" or "dense"
+        "factor": B with H = B'B / n, for piecewise-linear networks and Gauss-Newton weightings;
+        "moment": the second moment of its rows alone. "native": tangent passes of the core, for
+        linear layers, skip connections and element-wise activations. "tangent": tangent passes in
+        torch, for networks with convolutions and pools too. "autograd": double backward over a
+        kept graph, for any module. "dense": H itself, made by the cheapest of these. Where a
+        backend is not exact it is refused. "auto": the cheapest, set-up included, for ``columns``.
+    columns : int, optional
+        Directions the operator is expected to meet in all; only "auto" looks at it. By default a
+        few dozen; then "dense" is left aside, and "moment" where a factor fits: they forget the
+        samples.
+    sketch : int, optional
+        This many random rows a sample, 2 or more, in the place of the C - 1 of the logit
+        curvature: for hundreds of classes. H is then random, with the right mean;
+        ``factor().standard_error(V)`` says how far off. Of ``seed``.
+    max_bytes : int
+        What an operator may keep as a factor, moment or dense matrix; larger ones are summed up in
+        chunks or not formed.
+    num_threads : int, optional
+        For set-up and products; torch's own setting by default.
     dtype : torch.dtype, optional
         float32 or float64; the model's own by default. Another dtype works on a copy.
 
@@ -65,7 +95,8 @@ class InputHessian:
     ArgumentError, ShapeError, ProbeError, ModelError, NonFinite
         Say what was wrong with which argument.
 
-    Source: Granziol & Flynn 2025, arXiv:2505.15175.
+    Source: Granziol & Flynn 2025, arXiv:2505.15175; smoothing, Smilkov et al. 2017,
+    arXiv:1706.03825.
 
     Examples
     --------
@@ -80,41 +111,71 @@ class InputHessian:
         model: nn.Module,
         probe: object,
         *,
-        loss: Literal["cross_entropy"] = "cross_entropy",
+        loss: LossName = "cross_entropy",
         weighting: Weighting = "labels",
+        wrt: str = "input",
+        noise: float = 0.0,
+        draws: int = 1,
+        seed: int = 0,
         average: bool = True,
-        backend: Literal["auto", "factor", "native", "autograd"] = "auto",
+        backend: Literal["auto"] | Backend = "auto",
+        columns: int | None = None,
+        sketch: int | None = None,
+        max_bytes: int = 2 << 30,
+        num_threads: int | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        if loss != "cross_entropy":
-            raise ArgumentError(f"loss must be 'cross_entropy', got {loss!r}")
-        if backend not in ("auto", "factor", "native", "autograd"):
-            raise ArgumentError(
-                f"backend must be 'auto', 'factor', 'native' or 'autograd', got {backend!r}"
-            )
-        start = time.perf_counter()
+        check_loss(loss)
+        check_backend(backend)
+        check_noise(noise, draws)
+        if columns is not None:
+            check_count("columns", columns, 1)
+        check_count("max_bytes", max_bytes, 1)
+        if sketch is not None:
+            check_count("sketch", sketch, 2)
+        self.num_threads = resolve_threads(num_threads)
         self.probe: Probe = as_probe(probe)
-        self.weighting: Weighting = weighting
+        self.loss, self.weighting, self.wrt = loss, weighting, wrt
         self.average = average
-        model = _in_dtype(model, dtype)
-        with frozen(model):
-            inputs = like_model(model, self.probe.inputs)
-            logits_tensor = logits_of(model, inputs)
-            check_repeatable(model, inputs, logits_tensor)
-            logits = logits_tensor.numpy()
-            self.curvature = curvature(weighting, logits)
-            self.n_classes = int(logits.shape[1])
-            program = layer_program(model, inputs)
-            self.backend, self.reason = self._choose(model, program, backend, inputs)
-            self._dtype, self._device = inputs.dtype, inputs.device
-            self._products = self._build(model, program, inputs, logits)
-        self.setup_seconds = time.perf_counter() - start
+        host = guest(model, dtype)
+        with working_threads(self.num_threads), frozen(host.model):
+            site = site_of(host.model, host.take(self.probe.inputs), host.name(wrt))
+            logits = site.logits()
+            check_site(site, logits)
+            self.curvature = curvature(weighting, logits.numpy(), loss)
+            objective = loss_of(loss, self.probe.targets, logits.numpy(), self.curvature)
+            if noise > 0:
+                site, objective = site.around(noise, draws, seed), objective.around(draws)
+                logits = site.logits()
+            problem = problem_of(
+                site,
+                objective,
+                self.curvature,
+                logits.numpy(),
+                average=average,
+                columns=columns,
+                threads=self.num_threads,
+                max_bytes=max_bytes,
+                sketch=sketch,
+                seed=seed,
+            )
+            choice = choose(backend, problem)
+            start = time.perf_counter()
+            self._products = build(choice.backend, choice.source, problem)
+            self.setup_seconds = time.perf_counter() - start  # of the route, checks not included
+        self.backend: Backend = choice.backend
+        self.reason = "; ".join(filter(None, (choice.reason, host.note)))
+        self.n_classes = objective.n_outputs
+        self.n, self.d = site.n, site.d
+        self._draws, self._dtype = site.draws, site.values.dtype
+        self.choice = choice
         self.products = 0  # columns applied so far
+        self.product_seconds = 0.0  # and the time they took
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(d, d), d the product of the input shape."""
-        return (self.probe.d, self.probe.d)
+        """(d, d), d the product of the shape of one input, or of the module's output."""
+        return (self.d, self.d)
 
     @property
     def dtype(self) -> np.dtype[np.floating]:
@@ -133,7 +194,7 @@ class InputHessian:
         return self._apply(np.asarray(directions))
 
     def factor(self) -> Factor:
-        """B with H = B'B / n.
+        """B with H = B'B / n, n the points: the samples, each once for every draw of noise.
 
         Raises
         ------
@@ -141,23 +202,21 @@ class InputHessian:
             The operator is not held as a factor.
         """
         if not isinstance(self._products, Factor):
-            raise ArgumentError(f"this operator has no factor: {self.reason}")
+            raise ArgumentError(
+                f"this operator is held as {self.backend!r}, not as a factor ({self.reason}); pass "
+                "backend='factor', which is exact for piecewise-linear networks and for the "
+                "weightings 'uniform' and ('margin', class)"
+            )
         return self._products
 
     def dense(self) -> NDArray[np.float64]:
         """H (d, d) in double, averaged over the probe and symmetrised.
 
-        From a factor at the cost of a Gram matrix; otherwise by min(d, first width) or d products.
+        At the cost of a Gram matrix from a factor; min(d, first width) or d products elsewhere.
         """
-        if isinstance(self._products, Factor):
+        self._require_average("dense")
+        with working_threads(self.num_threads):
             return self._products.dense()
-        if isinstance(self._products, NativeProducts):
-            return self._products.dense(self.probe.d)
-        self.products += self.probe.d
-        identity = torch.eye(self.probe.d, dtype=self._dtype, device=self._device)
-        full = self._products.apply(identity).double().cpu().numpy()
-        symmetric: NDArray[np.float64] = (full + full.T) / 2
-        return symmetric
 
     def to_scipy(self) -> LinearOperator:
         """Return H as a ``scipy.sparse.linalg.LinearOperator``; averaged operators only."""
@@ -172,28 +231,47 @@ class InputHessian:
             dtype=self.dtype,
         )
 
-    def project_out(self, basis: NDArray[np.floating] | Tensor) -> ProjectedHessian:
+    def project_out(self, basis: NDArray[np.floating] | Tensor) -> MetricHessian:
         """Q H Q with Q = I - V V', V (d, j) orthonormal: the curvature off a subspace."""
         self._require_average("project_out")
-        return ProjectedHessian(self, basis)
+        return projected(self, basis)
+
+    def whiten(self, covariance: Covariance | NDArray[np.floating] | Tensor) -> MetricHessian:
+        """C^(-1/2) H C^(-1/2) for a covariance C (d, d): wide data directions played down."""
+        self._require_average("whiten")
+        return whitened(self, covariance)
 
     def explain(self) -> str:
-        """Say which backend was chosen, why, and what it cost to set up."""
-        return f"{self.backend}: {self.reason}; set up in {self.setup_seconds:.3g} s"
+        """Say which route was chosen and why, what every route was to cost, and what it did cost.
+
+        Predictions are seconds of the reference machine of ``hessay.hessian.routes.cost``, one thread, a
+        column at a time; their ratios are what counts.
+        """
+        spent = Spent(self.setup_seconds, self.product_seconds, self.products)
+        return explain(self.choice, self.reason, spent)
 
     def _apply(self, directions: NDArray[Any]) -> NDArray[np.floating]:
         v, squeeze = self._checked(directions)
+        start = time.perf_counter()
+        with working_threads(self.num_threads):
+            if self.average:
+                out = self._products.apply(v)
+            else:
+                each = v if self._draws == 1 else np.repeat(v, self._draws, axis=0)
+                out = self._products.apply_per_sample(each)
+                if self._draws > 1:
+                    out = out.reshape(self.n, self._draws, *out.shape[1:]).mean(axis=1)
+        if not np.isfinite(out).all():
+            raise NonFinite(
+                "the product is NaN or Inf: the model has no finite second derivative at some "
+                "points (a root, a norm or a logarithm at 0), or the directions are too large"
+            )
         self.products += v.shape[-1]
-        if isinstance(self._products, AutogradProducts):
-            tensor = torch.from_numpy(np.ascontiguousarray(v)).to(self._device)
-            apply = self._products.apply if self.average else self._products.apply_per_sample
-            out = apply(tensor).cpu().numpy()
-        else:
-            out = self._products.apply(v) if self.average else self._products.apply_per_sample(v)
+        self.product_seconds += time.perf_counter() - start
         return out[:, 0] if squeeze else out
 
     def _checked(self, directions: NDArray[Any]) -> tuple[NDArray[np.floating], bool]:
-        n, d = self.probe.n, self.probe.d
+        n, d = self.n, self.d
         squeeze = self.average and directions.ndim == 1
         v = directions[:, None] if squeeze else directions
         wanted = f"({d},) or ({d}, k)" if self.average else f"({n}, {d}, k)"
@@ -210,83 +288,3 @@ class InputHessian:
     def _require_average(self, what: str) -> None:
         if not self.average:
             raise ArgumentError(f"{what} needs average=True; this operator works per sample")
-
-    def _build(
-        self,
-        model: nn.Module,
-        program: LayerProgram | str,
-        inputs: Tensor,
-        logits: NDArray[np.float64],
-    ) -> Factor | NativeProducts | AutogradProducts:
-        targets = self.probe.targets
-        if targets is not None and int(targets.max()) >= self.n_classes:
-            raise ShapeError(
-                f"targets reach {int(targets.max())}, the model has {self.n_classes} logits; "
-                "classes are numbered from 0"
-            )
-        if self.backend == "autograd":
-            labels = None if targets is None else targets.to(inputs.device)
-            return AutogradProducts(model, inputs, labels, self.curvature)
-        if isinstance(program, str):
-            return factor_from_model(model, inputs, self.curvature)
-        flat = inputs.flatten(1).contiguous().numpy()
-        if self.backend == "factor":
-            return factor_from_program(program, flat, logits, self.curvature, lift=self.average)
-        classes = None if targets is None else targets.cpu().numpy()
-        return NativeProducts(program, flat, classes, self.curvature)
-
-    def _choose(
-        self, model: nn.Module, program: LayerProgram | str, backend: str, inputs: Tensor
-    ) -> tuple[Backend, str]:
-        """Pick the cheapest exact backend, or check the one that was asked for; say why."""
-        translated = isinstance(program, LayerProgram)
-        if isinstance(program, LayerProgram):
-            piecewise, route = program.piecewise_linear, "native passes"
-            width = min(inputs[0].numel(), program.layers[0][0].shape[0])
-        else:
-            piecewise, route = is_piecewise_linear(model), f"torch passes, since {program}"
-            width = inputs[0].numel()
-        exact = {
-            "factor": piecewise or not self.curvature.is_loss,
-            "native": translated and self.curvature.is_loss,
-            "autograd": True,
-        }
-        why = {
-            "factor": f"the network is piecewise linear, so H = J'SJ ({route})"
-            if self.curvature.is_loss
-            else f"this weighting is J'SJ by definition ({route})",
-            "native": "the network is linear layers and element-wise activations",
-            "autograd": "the network has curvature of its own"
-            + ("" if translated else f", and {program}"),
-        }
-        if backend != "auto":
-            if not exact[backend]:
-                reason = (
-                    "the network has curvature of its own, which a factor leaves out"
-                    if backend == "factor"
-                    else f"{program}"
-                    if isinstance(program, str)
-                    else "this weighting has no loss"
-                )
-                raise ArgumentError(f"backend={backend!r} is not exact here: {reason}; use 'auto'")
-            return cast(Backend, backend), f"asked for; {why[backend]}"
-        n_bytes = len(inputs) * self.curvature.rank(self.n_classes) * width * inputs.element_size()
-        if exact["factor"] and n_bytes <= _MAX_FACTOR_BYTES:
-            return "factor", why["factor"]
-        if exact["native"]:
-            return "native", why["native"]
-        if exact["factor"]:
-            return "autograd", f"a factor would take {n_bytes / 2**30:.1f} GiB"
-        return "autograd", why["autograd"]
-
-
-def _in_dtype(model: nn.Module, dtype: torch.dtype | None) -> nn.Module:
-    """Return the model itself when it computes in ``dtype`` already, a converted copy otherwise."""
-    if dtype not in (None, torch.float32, torch.float64):
-        raise ArgumentError(f"dtype must be torch.float32 or torch.float64, got {dtype}")
-    own = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
-    if own in (torch.float16, torch.bfloat16):
-        dtype = dtype or torch.float32
-    if dtype is None or own is None or own == dtype:
-        return model
-    return copy.deepcopy(model).to(dtype)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hessay.errors import ArgumentError, ShapeError
-from hessay.hessian.evaluate import like_model, logits_of
+from hessay.hessian.model.evaluate import like_model, logits_of
 from hessay.hessian.moved_probes import MovedProbes
 
 _MOMENTUM, _STEP = 0.6, 0.25  # of the normalised gradient; the step as a share of the radius

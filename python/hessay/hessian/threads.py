@@ -1,8 +1,9 @@
-"""How many threads the native core works with, and BLAS kept to one meanwhile."""
+"""How many threads the native core and torch work with."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from typing import Any
 
@@ -28,14 +29,28 @@ def resolve_threads(num_threads: object) -> int:
     return num_threads
 
 
-def blas_on_one_thread() -> AbstractContextManager[Any]:
-    """Keep the core's BLAS from starting threads of its own: the core shares out tiles itself.
+def blas_threads(count: int) -> AbstractContextManager[Any]:
+    """Limit BLAS to this many threads: to one wherever the core shares out tiles itself.
 
     The number set before comes back. Of several Python threads the first one's setting holds until
     it leaves, which costs the others time at most.
     """
-    limit: AbstractContextManager[Any] = _blas().limit(limits=1, user_api="blas")
+    limit: AbstractContextManager[Any] = _blas().limit(limits=count, user_api="blas")
     return limit
+
+
+@contextmanager
+def working_threads(count: int) -> Iterator[None]:
+    """Let BLAS and torch work with this many threads, and set back what was set before."""
+    before = torch.get_num_threads()
+    if before != count:
+        torch.set_num_threads(count)
+    try:
+        with blas_threads(count):
+            yield
+    finally:
+        if before != count:
+            torch.set_num_threads(before)
 
 
 @cache

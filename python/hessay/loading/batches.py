@@ -52,14 +52,14 @@ def take(loader: Iterable[Any], n: int) -> tuple[Tensor, Tensor | None]:
     Parameters
     ----------
     loader : iterable
-        Batches x or (x, y, ...), or samples (x, class number).
+        Batches x or (x, y, ...), or samples (x, number).
     n : int
         Rows to take; fewer when the loader ends.
 
     Returns
     -------
     (inputs, targets)
-        (m, *shape) and (m,), m <= n; targets are None when the loader has none.
+        (m, *shape) and (m,) or (m, C), m <= n; targets are None when the loader has none.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def _batches(loader: Iterable[Any]) -> Iterator[tuple[Tensor, Tensor | None]]:
             if labels is not None and labels.shape[:1] != x.shape[:1]:
                 raise ShapeError(
                     f"batch {number} has {x.shape[0]} inputs and targets of shape "
-                    f"{tuple(labels.shape)}; give one class number per input"
+                    f"{tuple(labels.shape)}; give one target per input"
                 )
             yield x, labels
             number += 1

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from hessay.errors import ModelError
-from hessay.hessian.evaluate import call, chunk_rows, like_model
+from hessay.hessian.model.evaluate import chunk_rows, like_model
+from hessay.hessian.model.site import Site, site_of
 
 _DROPOUT = (nn.modules.dropout._DropoutNd,)
 _BATCH_NORM = (nn.modules.batchnorm._NormBase,)
@@ -43,18 +44,34 @@ def check_repeatable(model: nn.Module, inputs: Tensor, logits: Tensor) -> None:
         The two passes differ by more than rounding; the message counts the inputs.
     """
     inputs = like_model(model, inputs.detach())
+    check_site(Site(model, inputs, inputs, "input"), logits)
+
+
+def check_site(site: Site, logits: Tensor) -> None:
+    """Do what :func:`check_repeatable` does, from any place in a model on.
+
+    Inside a model both halves are checked: the points themselves must come out again, too.
+    """
+    # Reversed order and a third of the size: no input meets the neighbours it had before.
+    size = max(1, min(chunk_rows(site.values), site.n) // 3)
+    backwards = site.reversed()
     with torch.no_grad():
-        # Reversed order and a third of the size: no input meets the neighbours it had before.
-        size = max(1, min(chunk_rows(inputs), len(inputs)) // 3)
-        parts = [call(model, rows) for rows in torch.split(inputs.flip(0), size)]
-    again = torch.cat(parts).flip(0)
+        again = torch.cat([forward(values) for values, forward in backwards.chunks(size)])
+    _compare(again.flip(0), logits)
+    if site.module is not None:
+        other = site_of(site.model, backwards.inputs, site.name, size)
+        _compare(other.values.flatten(1).flip(0), site.values.flatten(1).cpu().double())
+
+
+def _compare(again: Tensor, first: Tensor) -> None:
     # Rounding changes with the shape of a batch, by eps times a factor that grows with depth; half
     # the digits survive it in any usable network. Noise and batch statistics change far more.
-    allowed = torch.finfo(again.dtype).eps ** 0.5 * float(logits.abs().max())
-    different = int(((again.cpu().double() - logits).abs() > allowed).any(dim=1).sum())
+    allowed = torch.finfo(again.dtype).eps ** 0.5 * float(first.abs().max())
+    same = ((again.cpu().double() - first).abs() <= allowed).all(dim=1)
+    different = int((~same).sum())
     if different:
         raise ModelError(
-            f"the model is not deterministic: two passes differ in {different} of {len(inputs)} "
+            f"the model is not deterministic: two passes differ in {different} of {len(same)} "
             "inputs; remove randomness from forward, and normalisation over the batch"
         )
 

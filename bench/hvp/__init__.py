@@ -1,0 +1,1 @@
+"""What products with the input Hessian cost: problems, contenders, measuring and printing."""

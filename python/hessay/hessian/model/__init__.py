@@ -1,0 +1,1 @@
+"""Somebody else's model: run, held still, looked into, and the place where it is differentiated."""

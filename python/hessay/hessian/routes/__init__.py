@@ -1,0 +1,1 @@
+"""Which way products are computed: what each costs, which is taken, and what it gives."""

@@ -1,0 +1,1 @@
+"""Products by tangent and cotangent passes over a graph, in torch."""
