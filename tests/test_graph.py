@@ -130,6 +130,7 @@ REFUSED: list[tuple[Callable[[], nn.Module], str]] = [
     (lambda: flat_net(lambda _, x: x.detach()), "detach is not in the graph"),
     (lambda: flat_net(lambda _, x: x if x.sum() > 0 else -x), "sum is not in the graph"),
     (lambda: flat_net(lambda _, x: x if bool(x[0, 0] > 0) else -x), "is not in the graph"),
+    (lambda: flat_net(lambda _, x: x if float(x.sum()) > 0 else -x), "sum is not in the graph"),
     (lambda: flat_net(no_grad), "mul runs without gradients"),
     (lambda: flat_net(lambda _, x: Doubled.apply(x)), "mul runs without gradients"),
     (lambda: flat_net(lambda _, x: x + Sealed.apply(x)), "autograd function of its own"),

@@ -17,52 +17,14 @@ from hessay.hessian import InputHessian, frozen
 from hessay.hessian.curvature import curvature, logit_scale
 from hessay.loading.architectures import ACTIVATIONS
 from hessay.probe import Probe
+from small_nets import D, small_nets
 
 SEED = 20253
-N, D, C = 11, 6, 4
-
-
-class Attention(nn.Module):
-    """A small net with a forward of its own: attention, layer norm, residual."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.inner = nn.MultiheadAttention(3, 1, batch_first=True)
-        self.norm = nn.LayerNorm(3)
-        self.head = nn.Linear(6, C)
-
-    def forward(self, x: Tensor) -> Tensor:
-        tokens = x.view(len(x), 2, 3)
-        attended, _ = self.inner(tokens, tokens, tokens, need_weights=False)
-        return self.head(self.norm(tokens + attended).flatten(1))
+N, C = 11, 4
 
 
 def nets() -> dict[str, nn.Module]:
-    torch.manual_seed(SEED)
-    wide = nn.Sequential(nn.Linear(D, 9), nn.ReLU(), nn.Linear(9, 7), nn.ReLU(), nn.Linear(7, C))
-    built: dict[str, nn.Module] = {
-        "linear": nn.Sequential(nn.Linear(D, C)),
-        "relu": wide,
-        "narrow": nn.Sequential(nn.Linear(D, 3, bias=False), nn.LeakyReLU(0.2), nn.Linear(3, C)),
-        "gelu": nn.Sequential(nn.Linear(D, 8), nn.GELU(), nn.Linear(8, C)),
-        "tanh": nn.Sequential(nn.Linear(D, 8), nn.Tanh(), nn.Linear(8, C)),
-        "cnn": nn.Sequential(
-            nn.Unflatten(1, (1, 2, 3)),
-            nn.Conv2d(1, 4, 3, padding=1),
-            nn.BatchNorm2d(4),
-            nn.ReLU(),
-            nn.MaxPool2d((1, 3)),
-            nn.Flatten(),
-            nn.Linear(8, C),
-        ),
-        "attention": Attention(),
-    }
-    for net in built.values():
-        net.double()
-        with torch.no_grad():
-            for parameter in net.parameters():
-                parameter.mul_(1.5)
-    return built
+    return small_nets(C, SEED)
 
 
 NETS = sorted(nets())

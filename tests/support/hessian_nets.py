@@ -12,8 +12,9 @@ from torch.nn import functional
 
 from hessay.hessian import frozen
 from hessay.hessian.curvature import logit_scale
+from small_nets import Attention, D
 
-D, C = 6, 4
+C = 4
 
 
 class ResidualMLP(nn.Module):
@@ -46,21 +47,6 @@ class ResidualCNN(nn.Module):
         x = functional.relu(self.norm(self.stem(x.view(x.size(0), 1, 2, 3))))
         x = functional.relu(x + self.inner(x))
         return self.head(functional.adaptive_avg_pool2d(x, 1).flatten(1))
-
-
-class Attention(nn.Module):
-    """Attention, layer norm and a residual connection: nothing any layer program knows."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.inner = nn.MultiheadAttention(3, 1, batch_first=True)
-        self.norm = nn.LayerNorm(3)
-        self.head = nn.Linear(6, C)
-
-    def forward(self, x: Tensor) -> Tensor:
-        tokens = x.view(len(x), 2, 3)
-        attended, _ = self.inner(tokens, tokens, tokens, need_weights=False)
-        return self.head(self.norm(tokens + attended).flatten(1))
 
 
 def convolutional(activation: nn.Module, pool: nn.Module) -> nn.Sequential:
@@ -96,7 +82,7 @@ def networks() -> dict[str, nn.Module]:
         "cnn": convolutional(nn.ReLU(), nn.MaxPool2d((1, 3))),
         "smooth cnn": convolutional(nn.GELU(), nn.AvgPool2d((1, 3))),
         "residual cnn": ResidualCNN(),
-        "attention": Attention(),
+        "attention": Attention(C),
     }
     generator = torch.Generator().manual_seed(1)
     for net in built.values():

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from hessay.errors import ArgumentError
 from hessay.hessian import InputHessian
+from hessay.hessian.routes.choice import BACKENDS
 
 D = 6  # input size of every network
 
@@ -37,6 +38,9 @@ def small_nets(outputs: int, seed: int) -> dict[str, nn.Module]:
             "linear": nn.Sequential(nn.Linear(D, outputs)),
             "relu": nn.Sequential(
                 nn.Linear(D, 9), nn.ReLU(), nn.Linear(9, 7), nn.ReLU(), nn.Linear(7, outputs)
+            ),
+            "narrow": nn.Sequential(
+                nn.Linear(D, 3, bias=False), nn.LeakyReLU(0.2), nn.Linear(3, outputs)
             ),
             "gelu": nn.Sequential(nn.Linear(D, 8), nn.GELU(), nn.Linear(8, outputs)),
             "tanh": nn.Sequential(nn.Linear(D, 8), nn.Tanh(), nn.Linear(8, outputs)),
@@ -74,7 +78,7 @@ def close(actual: Any, expected: Any, tolerance: float = 1e-10) -> None:
 def exact_routes(model: nn.Module, probe: Any, **options: Any) -> dict[str, InputHessian]:
     """Build the operator with every backend that is exact for it."""
     routes = {}
-    for backend in ("auto", "autograd", "factor", "native"):
+    for backend in BACKENDS:
         try:
             routes[backend] = InputHessian(model, probe, backend=backend, **options)
         except ArgumentError as error:

@@ -7,6 +7,7 @@ that looks at them is not followed.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -52,7 +53,9 @@ def trace(model: nn.Module, inputs: Tensor) -> Graph | str:
         few = inputs[:_FEW].detach()
         recorder = _Recorder(few[: max(1, min(5, len(few) - 1))])
         try:
-            with torch.enable_grad(), recorder:
+            with torch.enable_grad(), recorder, warnings.catch_warnings():
+                # A forward that looks at values is warned that the inputs ask for a gradient here.
+                warnings.simplefilter("ignore")
                 logits = model(recorder.inputs)
         except Exception as error:  # noqa: BLE001 - whatever it is, the reason says it
             return f"its forward cannot be followed: {_first_line(error)}"

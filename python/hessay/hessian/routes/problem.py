@@ -72,15 +72,17 @@ class Problem:
 
     @property
     def no_program(self) -> str:
-        """Say why the native route is closed, or that it is dearer."""
+        """Say why the native route was not taken."""
         if isinstance(self.program, LayerProgram):
-            return "they were found cheaper than the native ones"
+            return "the core's own are predicted to cost more"
         return self.program
 
     @property
     def no_graph(self) -> str:
-        """Say why tangent passes are closed, or that they are dearer."""
-        return self.graph if isinstance(self.graph, str) else "that was found cheaper"
+        """Say why tangent passes were not taken."""
+        if isinstance(self.graph, Graph):
+            return "tangent passes are predicted to cost more"
+        return self.graph
 
 
 def problem_of(
