@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import nn
 
-from hessay import _core
 from hessay.hessian import Factor, InputHessian, frozen
 from hessay.hessian.graph.program import LayerProgram, layer_program
 
@@ -62,12 +61,13 @@ def test_logits_and_class_sums_are_those_of_small_pieces() -> None:
     close(program.class_sums(flat, group), np.sum(pieces, axis=0))
 
 
+@pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("lifted", [False, True])
-def test_factors_of_several_panels_multiply_like_their_matrix(lifted: bool) -> None:
+def test_factors_of_several_panels_multiply_like_their_matrix(lifted: bool, threads: int) -> None:
     rng = np.random.default_rng(SEED)
     rows = rng.standard_normal((150, 5, 400))  # 750 rows of 400: several panels
     lift = rng.standard_normal((400, 450)) if lifted else None
-    factor = Factor(rows, lift)
+    factor = Factor(rows, lift, threads=threads)
     b = factor.matrix()
     v = rng.standard_normal((factor.d, 6))
     expected = b.T @ (b @ v) / 150
@@ -76,6 +76,7 @@ def test_factors_of_several_panels_multiply_like_their_matrix(lifted: bool) -> N
     each = rng.standard_normal((150, factor.d, 2))
     blocks = b.reshape(150, 5, -1)
     wanted = np.einsum("nri,nrj,njk->nik", blocks, blocks, each, optimize=True)
-    out = np.empty_like(each)
-    _core.factor_apply_per_sample(rows, lift, each, out)
+    out = factor.apply_per_sample(each)
     np.testing.assert_allclose(out, wanted, atol=1e-11 * np.abs(wanted).max())
+    single = factor.apply_per_sample(each[:, :, :1])
+    np.testing.assert_allclose(single, wanted[:, :, :1], atol=1e-11 * np.abs(wanted).max())
