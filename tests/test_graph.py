@@ -213,3 +213,27 @@ def test_one_input_is_enough() -> None:
     assert traced(built(FOLLOWED["tied"]).bfloat16(), images().bfloat16()) == (
         "the model computes in torch.bfloat16"
     )
+
+
+@pytest.mark.parametrize("spelling", ["squeeze", "flatten", "view", "reshape"])
+def test_one_output_without_an_axis_is_followed_as_one_column(spelling: str) -> None:
+    class OneOutput(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner, self.outer = nn.Linear(5, 6), nn.Linear(6, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            z = self.outer(torch.tanh(self.inner(x)))
+            return {
+                "squeeze": lambda: z.squeeze(-1),
+                "flatten": z.flatten,
+                "view": lambda: z.view(-1),
+                "reshape": lambda: z.reshape(len(x)),
+            }[spelling]()
+
+    torch.manual_seed(SEED)
+    model, inputs = OneOutput(), torch.randn(9, 5)
+    with frozen(model):
+        graph = trace(model, inputs)
+        assert isinstance(graph, Graph), graph
+        torch.testing.assert_close(graph.logits(inputs), model(inputs)[:, None])

@@ -56,7 +56,7 @@ def trace(model: nn.Module, inputs: Tensor) -> Graph | str:
             with torch.enable_grad(), recorder, warnings.catch_warnings():
                 # A forward that looks at values is warned that the inputs ask for a gradient here.
                 warnings.simplefilter("ignore")
-                logits = model(recorder.inputs)
+                logits = _with_classes(model(recorder.inputs))
         except Exception as error:  # noqa: BLE001 - whatever it is, the reason says it
             return f"its forward cannot be followed: {_first_line(error)}"
         operations = recorder.operations_of(logits)
@@ -64,7 +64,7 @@ def trace(model: nn.Module, inputs: Tensor) -> Graph | str:
             return operations
         try:
             with torch.no_grad():
-                truth = model(few.clone())
+                truth = _with_classes(model(few.clone()))
                 values = evaluated(operations, few)
         except RuntimeError as error:
             return f"its forward depends on the size of the batch: {_first_line(error)}"
@@ -177,6 +177,11 @@ def _tensors(tree: Any) -> Iterator[Tensor]:
     elif isinstance(tree, tuple | list):
         for item in tree:
             yield from _tensors(item)
+
+
+def _with_classes(logits: Any) -> Any:
+    """Give one output a sample, (n,), an axis of its own, as the losses do."""
+    return logits.unsqueeze(1) if isinstance(logits, Tensor) and logits.ndim == 1 else logits
 
 
 def _has_hooks(model: nn.Module) -> bool:
