@@ -158,3 +158,30 @@ def test_the_module_and_the_sample_that_overflow_are_named() -> None:
     with pytest.raises(NonFinite, match=r"first at probe 7, in module '3' \(Linear\)"):
         InputHessian(net, (inputs, targets))
     assert not any(module._forward_hooks for module in net.modules())
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU(), nn.GELU()], ids=["relu", "gelu"])
+@pytest.mark.parametrize("weighting", ["labels", "softened", "uniform", ("margin", 1)], ids=str)
+def test_a_closing_log_softmax_changes_nothing_and_closes_no_route(
+    activation: nn.Module, weighting: Any
+) -> None:
+    torch.manual_seed(SEED)
+    plain = nn.Sequential(nn.Linear(D, 9), activation, nn.Linear(9, C)).double()
+    closed = nn.Sequential(*plain, nn.LogSoftmax(dim=1))
+    exact = InputHessian(plain, samples(), weighting=weighting, backend="autograd").dense()
+    for backend in ("auto", "tangent", "autograd"):
+        hessian = InputHessian(closed, samples(), weighting=weighting, backend=backend)
+        np.testing.assert_allclose(hessian.dense(), exact, atol=1e-12)
+        assert backend != "auto" or hessian.backend in ("factor", "native")
+    if weighting == "labels":  # squared errors do see what is added to all outputs
+        for backend in ("factor", "native", "tangent"):
+            with pytest.raises(ArgumentError, match="log_softmax"):
+                InputHessian(closed, samples(), loss="mse", backend=backend)
+
+
+def test_log_probabilities_inside_a_network_are_not_taken_for_logits() -> None:
+    torch.manual_seed(SEED)
+    net = nn.Sequential(nn.Linear(D, C), nn.LogSoftmax(dim=1), nn.Linear(C, C)).double()
+    hessian = InputHessian(net, samples())
+    assert hessian.backend == "autograd"
+    assert "at its end only" in hessian.reason

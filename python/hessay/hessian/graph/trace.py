@@ -29,7 +29,7 @@ _QUESTIONS = {
 }
 
 
-def trace(model: nn.Module, inputs: Tensor) -> Graph | str:
+def trace(model: nn.Module, inputs: Tensor, *, up_to_shift: bool = False) -> Graph | str:
     """Describe a network as a graph.
 
     Parameters
@@ -39,6 +39,9 @@ def trace(model: nn.Module, inputs: Tensor) -> Graph | str:
     inputs : (n, *shape) float32 or float64 tensor, n > 0
         The probe. The graph is accepted only if it reproduces the model's logits on a few of
         them, in a batch of another size than it was traced with.
+    up_to_shift : bool
+        Nobody asks what is added to all logits of a sample, as cross-entropy does not: a closing
+        log_softmax, which is just that, is left out.
 
     Returns
     -------
@@ -51,7 +54,7 @@ def trace(model: nn.Module, inputs: Tensor) -> Graph | str:
         return "it has hooks"
     with _attributes_kept(model):
         few = inputs[:_FEW].detach()
-        recorder = _Recorder(few[: max(1, min(5, len(few) - 1))])
+        recorder = _Recorder(few[: max(1, min(5, len(few) - 1))], up_to_shift)
         try:
             with torch.enable_grad(), recorder, warnings.catch_warnings():
                 # A forward that looks at values is warned that the inputs ask for a gradient here.
@@ -69,6 +72,8 @@ def trace(model: nn.Module, inputs: Tensor) -> Graph | str:
         except RuntimeError as error:
             return f"its forward depends on the size of the batch: {_first_line(error)}"
     copied = values[-1]
+    if up_to_shift and copied.shape == truth.shape:
+        copied, truth = (z - z.mean(dim=1, keepdim=True) for z in (copied, truth))
     # Two orders of summation: rounding of the dtype times a modest factor for depth and width.
     allowed = 1e4 * torch.finfo(few.dtype).eps * max(1.0, float(truth.abs().max()))
     if copied.shape != truth.shape or not float((copied - truth).abs().max()) <= allowed:
@@ -79,8 +84,10 @@ def trace(model: nn.Module, inputs: Tensor) -> Graph | str:
 class _Recorder(TorchFunctionMode):
     """Writes down the torch calls of one forward pass."""
 
-    def __init__(self, inputs: Tensor) -> None:
+    def __init__(self, inputs: Tensor, up_to_shift: bool) -> None:
         super().__init__()
+        self._up_to_shift = up_to_shift
+        self._closing: set[int] = set()  # log-probabilities that stand for their logits
         # Not a leaf, so that a first layer may work in place; the gradient shows up whatever
         # depends on the input without having passed through here.
         self.inputs = inputs.clone().requires_grad_(True).clone()
@@ -126,6 +133,8 @@ class _Recorder(TorchFunctionMode):
         name = name_of(func)
         if name in _QUESTIONS:
             return
+        if any(id(t) in self._closing for t in tensors):
+            raise Unknown("log_softmax is in the graph at its end only")
         if any(id(t) in self._stale for t in tensors):
             raise Unknown("an in-place operation changes a value that is read again")
         if any(id(t) not in self._values and t.requires_grad for t in tensors):
@@ -135,6 +144,11 @@ class _Recorder(TorchFunctionMode):
         if not isinstance(result, Tensor):
             raise Unknown(f"{name} is not in the graph")
         wrapped_args, wrapped_kwargs = self._wrapped(args), self._wrapped(kwargs)
+        if name == "log_softmax" and self._up_to_shift and _over_classes(args, kwargs):
+            self._closing.add(id(result))
+            self._values[id(result)] = Value(wrapped_args[0].number, result)
+            self._kept.append(result)
+            return
         number = translate(name, wrapped_args, dict(wrapped_kwargs), result, self._emit)
         if result.dtype != self.inputs.dtype or result.shape[:1] != self.inputs.shape[:1]:
             raise Unknown(f"{name} gives {result.dtype} of shape {tuple(result.shape)}")
@@ -177,6 +191,12 @@ def _tensors(tree: Any) -> Iterator[Tensor]:
     elif isinstance(tree, tuple | list):
         for item in tree:
             yield from _tensors(item)
+
+
+def _over_classes(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether the call is log_softmax(logits (n, C), over the classes), its precision untouched."""
+    dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
+    return len(args) > 0 and args[0].ndim == 2 and dim in (1, -1) and kwargs.get("dtype") is None
 
 
 def _with_classes(logits: Any) -> Any:

@@ -104,7 +104,7 @@ def problem_of(
     if site.module is not None:
         graph = program = f"the derivative is taken inside the network, at {site.place}"
     else:
-        graph = trace(site.model, site.values)
+        graph = trace(site.model, site.values, up_to_shift=loss.name == "cross_entropy")
         program = graph if isinstance(graph, str) else program_of(graph, site.values)
     work = work_of(
         graph,
