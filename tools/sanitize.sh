@@ -28,7 +28,7 @@ export LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=lib
 export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc PYTHONPATH="$site"
 "$python" -c 'import hessay._core as core; assert "sanitize" in core.__file__, core.__file__'
 exec "$python" -m pytest -q -p no:cacheprovider \
-  tests/test_block_lanczos.py tests/test_certificate.py tests/test_orthonormalize.py \
+  tests/test_block_lanczos.py tests/test_certificate.py tests/test_eigsh_options.py tests/test_orthonormalize.py \
   tests/test_hessian.py tests/test_hessian_grid.py tests/test_hessian_laws.py \
   tests/test_network.py tests/test_program.py tests/test_tiles.py \
   tests/test_factor.py tests/test_metric.py tests/test_sketch.py \

@@ -32,6 +32,33 @@ const char* certificate_name(Certificate certificate)
     return "none";
 }
 
+const char* stopped_name(Stopped stopped)
+{
+    switch (stopped) {
+    case Stopped::products:
+        return "products";
+    case Stopped::seconds:
+        return "seconds";
+    case Stopped::cancelled:
+        return "cancelled";
+    case Stopped::no:
+        break;
+    }
+    return "no";
+}
+
+/// Calls a Python function (products, block_calls, converged, largest_residual, seconds, checking) -> bool.
+std::function<bool(const LanczosProgress&)> progress_callback(const py::object& function)
+{
+    if (function.is_none()) return {};
+    return [function = function.ptr()](const LanczosProgress& at) {
+        const py::gil_scoped_acquire gil;
+        return py::reinterpret_borrow<py::object>(function)(at.products, at.block_calls, at.converged,
+                                                            at.largest_residual, at.seconds, at.checking)
+            .cast<bool>();
+    };
+}
+
 /// A Python callable as an operator: it gets its own (d, b) column-major array, so it may keep or change it.
 template <class T>
 LinearOperator<T> callback_operator(const py::function& function, Index size)
@@ -45,13 +72,16 @@ LinearOperator<T> callback_operator(const py::function& function, Index size)
 }
 
 template <class T>
-py::dict solve(const LinearOperator<T>& op, const LanczosOptions& options, std::uint64_t seed)
+py::dict solve(const LinearOperator<T>& op, const LanczosOptions& options, std::uint64_t seed, const py::object& start)
 {
+    std::optional<Array> start_array; // of the operator's precision
+    if (!start.is_none()) start_array.emplace(start, "start", Access::read);
+    const auto first = start_array ? start_array->matrix<const T>() : MatrixView<const T>{};
     LanczosResult<T> result;
     {
         const py::gil_scoped_release release;
         Context ctx = python_context(seed);
-        result = block_lanczos<T>(ctx, op, options);
+        result = block_lanczos<T>(ctx, op, options, first);
     }
     const auto found = static_cast<Index>(result.values.size());
     py::dict stats;
@@ -71,21 +101,22 @@ py::dict solve(const LinearOperator<T>& op, const LanczosOptions& options, std::
     out["certificate"] = certificate_name(result.certificate);
     out["miss_probability"] = result.miss_probability;
     out["norm"] = result.norm;
+    out["stopped"] = stopped_name(result.stopped);
     out["stats"] = stats;
     return out;
 }
 
-py::dict lanczos_dense(const py::object& a, const LanczosOptions& options, std::uint64_t seed)
+py::dict lanczos_dense(const py::object& a, const LanczosOptions& options, std::uint64_t seed, const py::object& start)
 {
     const Array array(a, "the operator", Access::read);
     return for_precision(array, [&](auto zero) {
         using T = decltype(zero);
-        return solve<T>(dense_operator<T>(array.matrix<const T>()), options, seed);
+        return solve<T>(dense_operator<T>(array.matrix<const T>()), options, seed, start);
     });
 }
 
 py::dict lanczos_factor(const py::object& rows, const py::object& lift, const LanczosOptions& options,
-                        std::uint64_t seed)
+                        std::uint64_t seed, const py::object& start)
 {
     const Array rows_array(rows, "rows", Access::read);
     std::optional<Array> lift_array;
@@ -95,15 +126,15 @@ py::dict lanczos_factor(const py::object& rows, const py::object& lift, const La
         using T = decltype(zero);
         Factor<T> factor{rows_array.rows<const T>(), {}, rows_array.dim(0)};
         if (lift_array) factor.lift = lift_array->rows<const T>();
-        return solve<T>(factor_operator<T>(factor), options, seed);
+        return solve<T>(factor_operator<T>(factor), options, seed, start);
     });
 }
 
 py::dict lanczos_callback(const py::function& apply, Index size, bool single, const LanczosOptions& options,
-                          std::uint64_t seed)
+                          std::uint64_t seed, const py::object& start)
 {
-    if (single) return solve<float>(callback_operator<float>(apply, size), options, seed);
-    return solve<double>(callback_operator<double>(apply, size), options, seed);
+    if (single) return solve<float>(callback_operator<float>(apply, size), options, seed, start);
+    return solve<double>(callback_operator<double>(apply, size), options, seed, start);
 }
 
 } // namespace
@@ -112,17 +143,21 @@ void bind_lanczos(py::module_& module)
 {
     py::class_<LanczosOptions>(module, "LanczosOptions")
         .def(py::init([](Index k, const std::string& which, double tol, Index block, Index max_basis,
-                         Index max_products, double miss_probability) {
-                 return LanczosOptions{k, parse_which(which), tol, block, max_basis, max_products, miss_probability};
+                         Index max_products, double miss_probability, double max_seconds, const py::object& progress) {
+                 return LanczosOptions{
+                     k,           parse_which(which),         tol, block, max_basis, max_products, miss_probability,
+                     max_seconds, progress_callback(progress)};
              }),
              py::kw_only(), py::arg("k"), py::arg("which"), py::arg("tol"), py::arg("block"), py::arg("max_basis"),
-             py::arg("max_products"), py::arg("miss_probability"));
+             py::arg("max_products"), py::arg("miss_probability"), py::arg("max_seconds") = 0.0,
+             py::arg("progress") = py::none(), py::keep_alive<1, 10>());
     module.def("lanczos_dense", &lanczos_dense, py::arg("a"), py::arg("options"), py::arg("seed"),
-               "Eigenpairs of a dense symmetric (d, d) array.");
+               py::arg("start") = py::none(), "Eigenpairs of a dense symmetric (d, d) array.");
     module.def("lanczos_factor", &lanczos_factor, py::arg("rows"), py::arg("lift"), py::arg("options"), py::arg("seed"),
-               "Eigenpairs of a factored Hessian.");
+               py::arg("start") = py::none(), "Eigenpairs of a factored Hessian.");
     module.def("lanczos_callback", &lanczos_callback, py::arg("apply"), py::arg("size"), py::arg("single"),
-               py::arg("options"), py::arg("seed"), "Eigenpairs of the operator V (d, b) -> A V.");
+               py::arg("options"), py::arg("seed"), py::arg("start") = py::none(),
+               "Eigenpairs of the operator V (d, b) -> A V.");
 }
 
 } // namespace hessay::bindings

@@ -21,6 +21,7 @@ LanczosOptions checked(LanczosOptions options, Index d)
             options.tol);
     require(options.miss_probability > 0 && options.miss_probability < 1, "miss_probability must lie in (0, 1), got ",
             options.miss_probability);
+    require(options.max_seconds >= 0, "max_seconds must not be negative, got ", options.max_seconds);
     options.block = std::min(options.block, d);
     const Index least = options.k + 3 * options.block;
     require(options.max_basis == 0 || options.max_basis >= std::min(d, least),
@@ -58,12 +59,13 @@ class Solver {
     {
     }
 
-    LanczosResult<T> run()
+    LanczosResult<T> run(MatrixView<const T> start)
     {
-        const auto start = Clock::now();
-        basis_.random_block(options_.block);
+        began_ = Clock::now();
+        basis_.start_block(start, options_.block);
         while (!step()) {
-            if (basis_.products() + basis_.pending() > options_.max_products) {
+            result_.stopped = out_of_budget();
+            if (result_.stopped != Stopped::no) {
                 give_up();
                 break;
             }
@@ -73,7 +75,7 @@ class Solver {
         result_.stats.replaced = basis_.replaced();
         result_.stats.operator_seconds = basis_.operator_seconds();
         result_.stats.peak_bytes = basis_.bytes();
-        result_.stats.seconds = seconds_since(start);
+        result_.stats.seconds = seconds_since(began_);
         return std::move(result_);
     }
 
@@ -83,6 +85,8 @@ class Solver {
     {
         const Index first_new = basis_.size();
         basis_.expand();
+        progress_ = {};
+        progress_.largest_residual = std::numeric_limits<double>::infinity();
         if (basis_.size() < options_.k) return false;
         const Workspace::Scope scope(ctx_.workspace());
         const auto y = ctx_.scratch<double>(basis_.size(), basis_.size());
@@ -95,7 +99,8 @@ class Solver {
             result_.stats.check_products += basis_.products() - check_.first_product;
         }
         const std::vector<Index> order = preference(values, options_.which);
-        if (converged(y, order) || basis_.pending() == 0) { // a full basis is as good as it gets
+        measure(y, order);
+        if (progress_.converged == options_.k || basis_.pending() == 0) { // a full basis is as good as it gets
             lock(y, values, order);
             if (basis_.size() == d_ || whole_space_) {
                 finish(Certificate::whole_space, 0);
@@ -111,11 +116,33 @@ class Solver {
         return false;
     }
 
-    bool converged(MatrixView<const double> y, const std::vector<Index>& order) const
+    void measure(MatrixView<const double> y, const std::vector<Index>& order)
     {
-        for (Index i = 0; i < options_.k; ++i)
-            if (basis_.residual(y.column(order[i])) > options_.tol * norm_) return false;
-        return true;
+        progress_.largest_residual = 0;
+        for (Index i = 0; i < options_.k; ++i) {
+            const double residual = basis_.residual(y.column(order[i]));
+            progress_.converged += residual <= options_.tol * norm_;
+            progress_.largest_residual = std::max(progress_.largest_residual, residual);
+        }
+    }
+
+    // Tells how far the run is; why it must end here, if it must.
+    Stopped out_of_budget()
+    {
+        const double seconds = seconds_since(began_);
+        if (options_.progress) {
+            progress_.products = basis_.products();
+            progress_.block_calls = basis_.block_calls();
+            progress_.seconds = seconds;
+            progress_.checking = check_.running;
+            if (check_.running) {
+                progress_.converged = options_.k;
+                progress_.largest_residual = *std::max_element(residuals_.begin(), residuals_.end());
+            }
+            if (!options_.progress(progress_)) return Stopped::cancelled;
+        }
+        if (options_.max_seconds > 0 && seconds > options_.max_seconds) return Stopped::seconds;
+        return basis_.products() + basis_.pending() > options_.max_products ? Stopped::products : Stopped::no;
     }
 
     void restart(MatrixView<const double> y, const std::vector<double>& values, const std::vector<Index>& order,
@@ -234,6 +261,8 @@ class Solver {
     Ends ends_;
     KrylovBasis<T> basis_;
     Check check_;
+    LanczosProgress progress_;
+    Clock::time_point began_;
     LanczosResult<T> result_;
     std::vector<double> residuals_; // of the k locked pairs, when they were locked
     double norm_ = 0, miss_ = 1;
@@ -243,12 +272,19 @@ class Solver {
 } // namespace
 
 template <class T>
-LanczosResult<T> block_lanczos(Context& ctx, const LinearOperator<T>& op, const LanczosOptions& options)
+LanczosResult<T> block_lanczos(Context& ctx, const LinearOperator<T>& op, const LanczosOptions& options,
+                               MatrixView<const T> start)
 {
-    return Solver<T>(ctx, op, checked<T>(options, op.size)).run();
+    const LanczosOptions sound = checked<T>(options, op.size);
+    require<ShapeError>(start.cols == 0 || start.rows == op.size, "start must have ", op.size,
+                        " rows, the size of the operator, got ", start.rows);
+    require<NonFinite>(all_finite<T>(start), "start holds NaN or Inf");
+    return Solver<T>(ctx, op, sound).run(start);
 }
 
-template LanczosResult<float> block_lanczos<float>(Context&, const LinearOperator<float>&, const LanczosOptions&);
-template LanczosResult<double> block_lanczos<double>(Context&, const LinearOperator<double>&, const LanczosOptions&);
+template LanczosResult<float> block_lanczos<float>(Context&, const LinearOperator<float>&, const LanczosOptions&,
+                                                   MatrixView<const float>);
+template LanczosResult<double> block_lanczos<double>(Context&, const LinearOperator<double>&, const LanczosOptions&,
+                                                     MatrixView<const double>);
 
 } // namespace hessay

@@ -56,6 +56,33 @@ class KrylovBasis {
     /// True when the last product left no live direction: Q spans an invariant subspace.
     bool invariant() const { return invariant_; }
 
+    /// The first block: column c mixes the given vectors c, c + block, ..., made orthonormal before; where there are
+    /// none it is Gaussian. Neighbours in the spectrum so go to different columns, and later ones, harder to find,
+    /// weigh more.
+    void start_block(MatrixView<const T> given, Index columns_wanted)
+    {
+        const Workspace::Scope scope(ctx_.workspace());
+        pending_ = std::min(columns_wanted, d_);
+        const auto w = columns(0, pending_);
+        gaussian_fill(ctx_, w);
+        const auto r = ctx_.scratch<double>(pending_, pending_);
+        const auto dropped = ctx_.scratch<double>(pending_, 1);
+        if (given.cols > 0) {
+            const Index j = given.cols;
+            const auto basis = ctx_.scratch<T>(d_, j);
+            for (Index i = 0; i < j; ++i) std::copy_n(given.column(i), d_, basis.column(i));
+            const auto factor = ctx_.scratch<double>(j, j), lost = ctx_.scratch<double>(j, 1);
+            const OrthonormalBlock live =
+                orthonormalize<T>(ctx_, columns(0, 0), basis, 0, no_coefficients(j), factor, lost.data);
+            for (Index i = 0; i < live.cols - live.replaced; ++i) {
+                T* column = w.column(i % pending_);
+                if (i < pending_) std::fill_n(column, d_, T(0));
+                for (Index l = 0; l < d_; ++l) column[l] += static_cast<T>(i + 1) * basis(l, i);
+            }
+        }
+        pending_ = orthonormalize<T>(ctx_, columns(0, 0), w, 0, no_coefficients(pending_), r, dropped.data).cols;
+    }
+
     /// Puts W and S aside and goes on from a Gaussian block of the given width, orthogonal to Q.
     void random_block(Index columns_wanted)
     {
@@ -191,6 +218,9 @@ class KrylovBasis {
     }
 
   private:
+    // Coefficients on an empty Q: none.
+    MatrixView<double> no_coefficients(Index cols) { return ctx_.scratch<double>(1, cols).block(0, 0, 0, cols); }
+
     MatrixView<T> columns(Index first, Index count) { return {storage_.data() + first * d_, d_, count, d_}; }
 
     // Room for max_basis columns of Q and blocks of width columns; what is there is kept.

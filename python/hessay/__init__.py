@@ -23,6 +23,7 @@ __all__ = [
     "load_model",
     "outliers",
     "scan",
+    "scipy_eigsh",
 ]
 
 _HOME = {
@@ -37,6 +38,7 @@ _HOME = {
     "load_model": "loading",
     "outliers": "verdict",
     "scan": "detector",
+    "scipy_eigsh": "spectrum",
 }
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
     from hessay.loading import load_model
     from hessay.probe import Probe
     from hessay.report import Report
-    from hessay.spectrum import eigsh
+    from hessay.spectrum import eigsh, scipy_eigsh
     from hessay.verdict import Verdict, outliers
 
 

@@ -22,11 +22,19 @@ class LanczosOptions:
         max_basis: int,
         max_products: int,
         miss_probability: float,
+        max_seconds: float = ...,
+        progress: Callable[..., bool] | None = ...,
     ) -> None: ...
 
-def lanczos_dense(a: Floats, options: LanczosOptions, seed: int) -> dict[str, Any]: ...
+def lanczos_dense(
+    a: Floats, options: LanczosOptions, seed: int, start: Floats | None = ...
+) -> dict[str, Any]: ...
 def lanczos_factor(
-    rows: Floats, lift: Floats | None, options: LanczosOptions, seed: int
+    rows: Floats,
+    lift: Floats | None,
+    options: LanczosOptions,
+    seed: int,
+    start: Floats | None = ...,
 ) -> dict[str, Any]: ...
 def lanczos_callback(
     apply: Callable[[NDArray[Any]], Any],
@@ -34,6 +42,7 @@ def lanczos_callback(
     single: bool,
     options: LanczosOptions,
     seed: int,
+    start: Floats | None = ...,
 ) -> dict[str, Any]: ...
 def curvature_root(
     weighting: str, logits: Floats, scale: float, target: int, out: Floats

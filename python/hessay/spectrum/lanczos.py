@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hessay import _core
-from hessay.errors import ArgumentError, NotConverged, ShapeError
+from hessay.errors import ArgumentError, NotConverged
+from hessay.spectrum.operators import Operator, SupportsMatmul, recognise, start_block
 
+__all__ = [
+    "Eigenpairs",
+    "LanczosStats",
+    "Operator",
+    "Progress",
+    "Stopped",
+    "SupportsMatmul",
+    "WhichEnd",
+    "eigsh",
+]
+
+Stopped: TypeAlias = Literal["no", "products", "seconds", "cancelled"]
 WhichEnd = Literal["LM", "LA", "SA", "BE"]
 _PROBABLY = {
     "whole_space": "the basis spans the whole space, so every eigenvalue was seen",
@@ -20,18 +34,25 @@ _PROBABLY = {
     "none": "not certified: nothing was found beyond the answer, but the check ended without saying "
     "how likely a miss is",
 }
+_STOPPED = {
+    "no": "",
+    "products": "the budget of products was spent first",
+    "seconds": "the budget of time was spent first",
+    "cancelled": "the progress callback ended the run first",
+}
+_REMEDY = {"products": "raise max_products, or ", "seconds": "raise max_seconds, or "}
 
 
-@runtime_checkable
-class SupportsMatmul(Protocol):
-    """Anything with a square shape that multiplies a block (d, k) from the left."""
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a solve is; told after every block step."""
 
-    @property
-    def shape(self) -> tuple[int, ...]: ...  # noqa: D102
-    def __matmul__(self, other: Any, /) -> Any: ...
-
-
-Operator = SupportsMatmul | tuple[Callable[[NDArray[Any]], Any], int]
+    products: int  # operator columns so far
+    block_calls: int  # operator calls so far
+    converged: int  # of the k wanted pairs
+    largest_residual: float  # over the k wanted pairs; inf while the basis holds fewer than k
+    seconds: float  # wall time so far
+    checking: bool  # the pairs are found; the certificate is being made
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +82,7 @@ class Eigenpairs:
     miss_limit: float  # the probability asked for
     norm: float  # |A| as used in the residual test
     stats: LanczosStats
+    stopped: Stopped = "no"  # what ended the run before its certificate was as good as asked for
 
     @property
     def certified(self) -> bool:
@@ -70,13 +92,14 @@ class Eigenpairs:
     def explain(self) -> str:
         """Say in plain words what is certified, and how."""
         if not self.converged:
-            return "not converged: the budget of products was spent first"
+            return f"not converged: {_STOPPED[self.stopped]}"
+        early = "" if self.stopped == "no" else f" ({_STOPPED[self.stopped]})"
         if self.certificate == "random_block":
             return (
                 "Lanczos from a random block orthogonal to the answer found nothing beyond it; a "
-                f"miss has probability {self.miss_probability:.2g} at most"
+                f"miss has probability {self.miss_probability:.2g} at most{early}"
             )
-        return _PROBABLY[self.certificate]
+        return _PROBABLY[self.certificate] + early
 
 
 def eigsh(
@@ -89,15 +112,20 @@ def eigsh(
     block: int = 1,
     max_basis: int | None = None,
     max_products: int | None = None,
+    max_seconds: float | None = None,
     miss_probability: float = 1e-3,
+    start: Any = None,
+    progress: Callable[[Progress], bool | None] | None = None,
     partial: bool = False,
 ) -> Eigenpairs:
     """Find the k eigenpairs at one end of a symmetric operator, and certify them.
 
     Parameters
     ----------
-    operator : InputHessian, square array or tensor, SciPy LinearOperator, or (callable, d)
-        Symmetric; the callable maps a float64 block (d, b) to its product.
+    operator : InputHessian, matrix, LinearOperator, (callable, d) or (callable, tensor)
+        Symmetric. A matrix is NumPy's, SciPy's or torch's, dense or sparse. The callable maps a
+        block (d, b) to its product: a float64 array, or, with a tensor of shape (d,) or (d, b) in
+        place of d, a tensor of that tensor's dtype and device.
     k : int, 1 <= k <= d
         Eigenpairs wanted.
     which : "LM", "LA", "SA" or "BE"
@@ -113,21 +141,35 @@ def eigsh(
     max_basis, max_products : int, optional
         Columns kept before a restart (multiple eigenvalues may widen the block, and the basis with
         it); operator columns in all (10 d, at least 1000, by default).
+    max_seconds : float, optional
+        Wall time, looked at between operator calls: a run ends at most one call and one step of
+        the solver late.
     miss_probability : float in (0, 1)
         The certificate runs until a missed eigenvalue is less likely than this, or until its basis
         is full.
+    start : (d,) or (d, j) array or tensor, or Eigenpairs, optional
+        What the eigenvectors are thought to be, most wanted first: those of a similar operator,
+        say. The solve begins from ``block`` mixtures of them. Saves about a quarter of the
+        products where the operator has moved by one percent, at least k are needed whatever the
+        start; the certificate does not depend on it.
+    progress : callable, optional
+        Called with a :class:`Progress` after every block step. Returning False ends the run; what
+        it raises comes through.
     partial : bool
-        Return what there is, marked ``converged=False``, when the budget is spent.
+        Return what there is, marked ``converged=False``, when a budget is spent or ``progress``
+        ended the run. A run that ends with every residual small, during its certificate, returns
+        in any case; ``stopped`` and ``miss_probability`` say how far the certificate came.
 
     Raises
     ------
     ArgumentError, ShapeError
-        An option out of range, an operator that is not square or not symmetric, or a product of
-        another shape.
+        An option out of range, an operator that is not square or not symmetric, a product or a
+        start of another shape.
     NonFinite
-        The operator returned NaN or Inf.
+        The operator returned NaN or Inf, or the start holds one.
     NotConverged
-        The budget was spent; ``partial`` of the exception holds the result so far.
+        A budget was spent, or the run was cancelled; ``partial`` of the exception holds the result
+        so far.
 
     Source: Wu & Simon 2000, SIAM J. Matrix Anal. Appl. 22, 602; certificate: a hidden eigenvector
     would have to be nearly orthogonal to a Gaussian block, bounded by the Christoffel function of
@@ -151,6 +193,9 @@ def eigsh(
         if limit is not None and limit < 1:
             raise ArgumentError(f"{name} must be at least 1, got {limit}")
 
+    if max_seconds is not None and not (max_seconds > 0 and math.isfinite(max_seconds)):
+        raise ArgumentError(f"max_seconds must be positive and finite, got {max_seconds!r}")
+
     options = _core.LanczosOptions(
         k=int(k),
         which=which,
@@ -159,70 +204,30 @@ def eigsh(
         max_basis=max_basis or 0,
         max_products=max_products or 0,
         miss_probability=float(miss_probability),
+        max_seconds=float(max_seconds or 0.0),
+        progress=None if progress is None else _teller(progress),
     )
-    found = _solve(operator, options, int(seed))
-    result = _eigenpairs(found, miss_probability)
+    known = recognise(operator)
+    vectors = start.vectors if isinstance(start, Eigenpairs) else start
+    first = None if vectors is None else start_block(vectors, known)
+    result = _eigenpairs(known.solve(options, int(seed), first), miss_probability)
     if not result.converged and not partial:
         raise NotConverged(
             f"{k} eigenpairs did not converge to tol = {tol:g} within {result.stats.products} "
-            f"products (largest residual {result.residuals.max(initial=np.inf):.3g}, |A| = "
-            f"{result.norm:.3g}); raise max_products, or pass partial=True",
+            f"products and {result.stats.seconds:.3g} s: {_STOPPED[result.stopped]} (largest "
+            f"residual {result.residuals.max(initial=0.0 if len(result.residuals) else np.inf):.3g}"
+            f", |A| = {result.norm:.3g}); {_REMEDY.get(result.stopped, '')}pass partial=True",
             partial=result,
         )
     return result
 
 
-def _solve(operator: Operator, options: _core.LanczosOptions, seed: int) -> Mapping[str, Any]:
-    if isinstance(operator, tuple):
-        function, d = operator
-        return _callback(function, d, np.dtype(np.float64), options, seed)
-    shape = getattr(operator, "shape", None)
-    if shape is None or len(shape) != 2 or shape[0] != shape[1]:
-        raise ShapeError(f"the operator must be square, (d, d), got {shape}")
-    if hasattr(operator, "__dlpack__"):
-        dense = operator.detach() if hasattr(operator, "detach") else operator
-        array = np.asarray(dense)
-        if array.dtype not in (np.float32, np.float64):
-            array = array.astype(np.float64)
-        asymmetry = float(np.abs(array - array.T).max(initial=0.0))
-        if not asymmetry <= 1e-3 * float(np.abs(array).max(initial=0.0)):
-            raise ArgumentError(
-                f"the matrix is not symmetric (or not finite): |A - A'| reaches {asymmetry:g}; "
-                "pass (A + A') / 2"
-            )
-        return _core.lanczos_dense(np.asfortranarray(array), options, seed)
-    if getattr(operator, "backend", None) == "factor" and getattr(operator, "average", True):
-        factor = operator.factor()  # type: ignore[attr-defined]
-        return _core.lanczos_factor(factor.rows, factor.lift, options, seed)
-    dtype = np.dtype(getattr(operator, "dtype", None) or np.float64)
-    return _callback(operator.__matmul__, int(shape[0]), dtype, options, seed)
+def _teller(progress: Callable[[Progress], bool | None]) -> Callable[..., bool]:
+    def tell(*numbers: Any) -> bool:
+        go_on = progress(Progress(*numbers))
+        return not isinstance(go_on, bool | np.bool_) or bool(go_on)
 
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int | np.integer) and int(value) >= 1
-
-
-def _callback(
-    product: Callable[[NDArray[Any]], Any],
-    d: int,
-    dtype: np.dtype[Any],
-    options: _core.LanczosOptions,
-    seed: int,
-) -> Mapping[str, Any]:
-    if not _is_count(d):
-        raise ArgumentError(f"the operator's size d must be a positive integer, got {d!r}")
-    precision = np.float32 if dtype == np.float32 else np.float64
-
-    def apply(v: NDArray[Any]) -> NDArray[Any]:
-        raw = product(v)
-        out = np.asarray(raw.detach() if hasattr(raw, "detach") else raw)
-        if out.shape != v.shape:
-            raise ShapeError(f"the operator maps {v.shape} to {out.shape}; it must keep the shape")
-        if out.dtype.kind not in "fiu":
-            raise ShapeError(f"the operator returned dtype {out.dtype}; it must be real")
-        return out.astype(precision, copy=False)
-
-    return _core.lanczos_callback(apply, int(d), precision is np.float32, options, seed)
+    return tell
 
 
 def _eigenpairs(found: Mapping[str, Any], miss_limit: float) -> Eigenpairs:
@@ -236,4 +241,5 @@ def _eigenpairs(found: Mapping[str, Any], miss_limit: float) -> Eigenpairs:
         miss_limit=miss_limit,
         norm=found["norm"],
         stats=LanczosStats(**found["stats"]),
+        stopped=found["stopped"],
     )

@@ -1,0 +1,195 @@
+"""What counts as a symmetric operator, and how the core is given each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hessay import _core
+from hessay.errors import ArgumentError, NonFinite, ShapeError
+
+Precision: TypeAlias = type[np.float32 | np.float64]
+Solve: TypeAlias = Callable[[_core.LanczosOptions, int, NDArray[Any] | None], Mapping[str, Any]]
+
+
+@runtime_checkable
+class SupportsMatmul(Protocol):
+    """Anything with a square shape that multiplies a block (d, k) from the left."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...  # noqa: D102
+    def __matmul__(self, other: Any, /) -> Any: ...
+
+
+Operator: TypeAlias = SupportsMatmul | tuple[Callable[[Any], Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """An operator the core can work with."""
+
+    size: int  # d
+    dtype: Precision  # the precision of the solve
+    solve: Solve  # options, seed, start (d, j) or None
+
+
+def recognise(operator: Operator) -> Recognised:
+    """Find out what an operator is.
+
+    Parameters
+    ----------
+    operator : see :func:`hessay.spectrum.eigsh`
+        A matrix, sparse or dense, NumPy's, SciPy's or torch's; an object with ``shape`` and ``@``;
+        (callable, d) or (callable, tensor).
+
+    Raises
+    ------
+    ArgumentError
+        A dense matrix is not symmetric, a dtype is not real, or d is no positive integer.
+    ShapeError
+        The operator is not square.
+    """
+    if isinstance(operator, tuple):
+        function, like = _pair(operator)
+        if hasattr(like, "new_tensor"):
+            return _torch_callable(function, like, int(like.shape[0]) if like.ndim else 0)
+        return _callable(function, like, np.float64)
+    shape = getattr(operator, "shape", None)
+    if shape is None or len(shape) != 2 or shape[0] != shape[1]:
+        raise ShapeError(f"the operator must be square, (d, d), got {shape}")
+    if hasattr(operator, "new_tensor"):
+        return _tensor(operator, int(shape[0]))
+    if hasattr(operator, "__dlpack__"):
+        return _dense(operator)
+    if getattr(operator, "backend", None) == "factor" and getattr(operator, "average", True):
+        factor = operator.factor()  # type: ignore[attr-defined]
+        precision = np.float32 if np.dtype(factor.rows.dtype) == np.float32 else np.float64
+        return Recognised(
+            int(shape[0]),
+            precision,
+            lambda options, seed, start: _core.lanczos_factor(
+                factor.rows, factor.lift, options, seed, start
+            ),
+        )
+    return _callable(operator.__matmul__, int(shape[0]), _precision(operator))
+
+
+def start_block(start: Any, known: Recognised) -> NDArray[Any]:
+    """Bring start vectors, (d,) or (d, j), an array or tensor, to the solve's precision.
+
+    Raises
+    ------
+    ShapeError
+        Other than d rows, or no column.
+    ArgumentError
+        Not real numbers.
+    NonFinite
+        NaN or Inf among them.
+    """
+    array = _as_array(start)
+    if array.ndim == 1:
+        array = array[:, None]
+    if array.ndim != 2 or array.shape[0] != known.size or array.shape[1] == 0:
+        raise ShapeError(
+            f"start must hold vectors of length d = {known.size}, as (d,) or (d, j), got shape "
+            f"{array.shape}"
+        )
+    if array.dtype.kind not in "fiub":
+        raise ArgumentError(f"start must be real, got dtype {array.dtype}")
+    with np.errstate(over="ignore"):  # what overflows is reported below
+        block = np.asfortranarray(array[:, : known.size], dtype=known.dtype)
+    if not np.isfinite(block).all():
+        raise NonFinite(f"start holds NaN or Inf (as {block.dtype})")
+    return block
+
+
+def _precision(operator: Any) -> Precision:
+    named = getattr(operator, "dtype", None)
+    try:
+        dtype = np.dtype(named or np.float64)
+    except TypeError:
+        raise ArgumentError(
+            f"the operator's dtype {named} is not NumPy's; if it multiplies tensors, pass "
+            "(operator.__matmul__, tensor), a tensor of shape (d,) that blocks are to be like"
+        ) from None
+    if dtype.kind not in "fiub":
+        raise ArgumentError(f"the operator must be real, got dtype {dtype}")
+    return np.float32 if dtype == np.float32 else np.float64
+
+
+def _dense(matrix: Any) -> Recognised:
+    array = np.asarray(matrix)
+    if array.dtype.kind not in "fiub":
+        raise ArgumentError(f"the matrix must be real, got dtype {array.dtype}")
+    if array.dtype not in (np.float32, np.float64):
+        array = array.astype(np.float64)
+    asymmetry = float(np.abs(array - array.T).max(initial=0.0))
+    if not asymmetry <= 1e-3 * float(np.abs(array).max(initial=0.0)):
+        raise ArgumentError(
+            f"the matrix is not symmetric (or not finite): |A - A'| reaches {asymmetry:g}; "
+            "pass (A + A') / 2"
+        )
+    held = np.asfortranarray(array)
+    return Recognised(
+        len(held),
+        held.dtype.type,
+        lambda options, seed, start: _core.lanczos_dense(held, options, seed, start),
+    )
+
+
+def _callable(product: Callable[[Any], Any], d: Any, precision: Precision) -> Recognised:
+    if not isinstance(d, int | np.integer) or d < 1:
+        raise ArgumentError(
+            "the operator's size d must be a positive integer (or a tensor of shape (d,) that "
+            f"blocks are to be like), got {d!r}"
+        )
+
+    def apply(v: NDArray[Any]) -> NDArray[Any]:
+        out = _as_array(product(v))
+        if out.shape != v.shape:
+            raise ShapeError(f"the operator maps {v.shape} to {out.shape}; it must keep the shape")
+        if out.dtype.kind not in "fiu":
+            raise ShapeError(f"the operator returned dtype {out.dtype}; it must be real")
+        return out.astype(precision, copy=False)
+
+    return Recognised(
+        int(d),
+        precision,
+        lambda options, seed, start: _core.lanczos_callback(
+            apply, int(d), precision is np.float32, options, seed, start
+        ),
+    )
+
+
+def _torch_callable(product: Callable[[Any], Any], like: Any, d: int) -> Recognised:
+    name = str(like.dtype)
+    if name not in ("torch.float32", "torch.float64"):
+        raise ArgumentError(f"blocks must be float32 or float64 tensors, got {name}")
+    precision = np.float32 if name == "torch.float32" else np.float64
+    return _callable(lambda v: product(like.new_tensor(v)), d, precision)
+
+
+def _tensor(matrix: Any, d: int) -> Recognised:
+    """Take a torch matrix: on the CPU as it is, elsewhere or sparse by its products."""
+    if not str(matrix.layout).endswith("strided"):
+        entries = (matrix.coalesce() if matrix.is_sparse else matrix).values()
+        return _torch_callable(matrix.detach().__matmul__, entries.detach(), d)
+    if matrix.device.type != "cpu":
+        return _torch_callable(matrix.detach().__matmul__, matrix.detach(), d)
+    return _dense(matrix.detach())
+
+
+def _pair(operator: tuple[Any, ...]) -> tuple[Callable[[Any], Any], Any]:
+    if len(operator) != 2 or not callable(operator[0]):
+        raise ArgumentError("an operator given as a tuple is (callable, d) or (callable, tensor)")
+    return operator[0], operator[1]
+
+
+def _as_array(value: Any) -> NDArray[Any]:
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+    return np.asarray(value)
