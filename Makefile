@@ -25,7 +25,7 @@ lint: $(VENV)/.lint
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.hpp' '*.cpp')
+	$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.hpp' '*.cpp' 'cpp/simd/*.inc')
 	$(BIN)/gersemi --check CMakeLists.txt
 
 # The native tests under AddressSanitizer and UndefinedBehaviorSanitizer, against a module built for it.

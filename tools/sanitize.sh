@@ -31,5 +31,5 @@ exec "$python" -m pytest -q -p no:cacheprovider \
   tests/test_block_lanczos.py tests/test_certificate.py tests/test_eigsh_options.py tests/test_orthonormalize.py \
   tests/test_hessian.py tests/test_hessian_grid.py tests/test_hessian_laws.py \
   tests/test_network.py tests/test_program.py tests/test_tiles.py \
-  tests/test_factor.py tests/test_metric.py tests/test_sketch.py \
+  tests/test_factor.py tests/test_metric.py tests/test_sketch.py tests/test_symmetric_product.py \
   tests/test_marchenko_pastur.py tests/test_tracy_widom.py

@@ -1,6 +1,7 @@
 #include "bindings.hpp"
 #include "hessay/orthonormalize.hpp"
 #include "hessay/primitives.hpp"
+#include "hessay/symmetric_product.hpp"
 
 namespace hessay::bindings {
 
@@ -53,6 +54,36 @@ void gram_matrix(const py::object& x, const py::object& out)
     });
 }
 
+void symmetric_product_into(const py::object& a, const py::object& v, const py::object& out, Index threads)
+{
+    const Array matrix(a, "a", Access::read), block(v, "v", Access::read), result(out, "out", Access::write);
+    for_precision(matrix, [&](auto zero) {
+        using T = decltype(zero);
+        const auto matrix_view = matrix.matrix<const T>();
+        const auto block_view = block.matrix<const T>();
+        const auto result_view = result.matrix<T>();
+        const py::gil_scoped_release release;
+        Context ctx = python_context(0, threads);
+        symmetric_product<T>(ctx, matrix_view, block_view, result_view);
+    });
+}
+
+py::tuple asymmetry_of(const py::object& a)
+{
+    const Array matrix(a, "a", Access::read);
+    return for_precision(matrix, [&](auto zero) -> py::tuple {
+        using T = decltype(zero);
+        const auto view = matrix.matrix<const T>();
+        Asymmetry found;
+        {
+            const py::gil_scoped_release release;
+            Context ctx = python_context();
+            found = asymmetry<T>(ctx, view);
+        }
+        return py::make_tuple(found.difference, found.largest);
+    });
+}
+
 } // namespace
 
 void bind_primitives(py::module_& module)
@@ -63,6 +94,13 @@ void bind_primitives(py::module_& module)
     module.def("gaussian_fill", &gaussian, py::arg("out"), py::arg("seed"),
                "Fill out (rows, cols), column-major, with N(0, 1) numbers of the seed's first stream.");
     module.def("gram", &gram_matrix, py::arg("x"), py::arg("out"), "out (m, m) float64 <- x'x for x (n, m).");
+    module.def("symmetric_product", &symmetric_product_into, py::arg("a"), py::arg("v"), py::arg("out"),
+               py::arg("threads") = 1,
+               "out (d, b) <- a v for a symmetric a (d, d), column-major, of which the lower triangle is read.");
+    module.def("asymmetry", &asymmetry_of, py::arg("a"),
+               "Largest |a_ij - a_ji| and |a_ij| of a square array; NaN for both when it is not finite.");
+    module.def("instruction_set", &instruction_set,
+               "'avx512', 'avx2' or 'baseline': what symmetric_product uses, or what HESSAY_ISA asks for.");
 }
 
 } // namespace hessay::bindings
