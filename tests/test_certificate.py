@@ -65,3 +65,15 @@ def test_certificate_finds_a_second_copy_outside_the_first_krylov_space() -> Non
     assert pairs.certified
     assert 0 < pairs.miss_probability <= pairs.miss_limit
     assert "random block" in pairs.explain()
+
+
+def test_the_check_may_take_twice_the_columns_where_a_cluster_ends_at_the_bulk() -> None:
+    wanted = np.array([8, 8 - 1e-4, 8 - 2e-4, 6, 6 - 1e-4, 4.5, 4.5 - 1e-4, 4.5 - 2e-4])
+    matrix = np.diag(np.concatenate([np.linspace(0.0, 4.45, 992), wanted]))
+    free = eigsh(matrix, 8, "LA", 1e-8)
+    bound = eigsh(matrix, 8, "LA", 1e-8, max_basis=40)  # as many columns as it would take by itself
+    np.testing.assert_allclose(free.values, wanted, rtol=1e-12)
+    np.testing.assert_allclose(bound.values, wanted, rtol=1e-12)
+    assert bound.stats.check_products <= 40
+    assert free.certified
+    assert not bound.certified

@@ -53,9 +53,9 @@ constexpr Index kCheckColumns = 1;
 template <class T>
 class Solver {
   public:
-    Solver(Context& ctx, const LinearOperator<T>& op, const LanczosOptions& options)
-        : ctx_(ctx), options_(options), d_(op.size), ends_(ends_of(options.which, options.k)),
-          basis_(ctx, op, options.max_basis, options.block)
+    Solver(Context& ctx, const LinearOperator<T>& op, const LanczosOptions& options, Index check_basis)
+        : ctx_(ctx), options_(options), d_(op.size), check_basis_(check_basis),
+          ends_(ends_of(options.which, options.k)), basis_(ctx, op, options.max_basis, options.block)
     {
     }
 
@@ -213,6 +213,8 @@ class Solver {
 
     bool checked_enough()
     {
+        if (miss_ > options_.miss_probability && basis_.full() && basis_.max_basis() < check_basis_)
+            basis_.grow(check_basis_);
         if (miss_ > options_.miss_probability && !basis_.full()) return false;
         result_.stats.check_products += basis_.products() - check_.first_product;
         const bool all = basis_.invariant() || basis_.pending() == 0;
@@ -257,7 +259,7 @@ class Solver {
 
     Context& ctx_;
     LanczosOptions options_;
-    Index d_;
+    Index d_, check_basis_;
     Ends ends_;
     KrylovBasis<T> basis_;
     Check check_;
@@ -279,7 +281,8 @@ LanczosResult<T> block_lanczos(Context& ctx, const LinearOperator<T>& op, const 
     require<ShapeError>(start.cols == 0 || start.rows == op.size, "start must have ", op.size,
                         " rows, the size of the operator, got ", start.rows);
     require<NonFinite>(all_finite<T>(start), "start holds NaN or Inf");
-    return Solver<T>(ctx, op, sound).run(start);
+    // A basis of our own choosing may double for the check: a close cluster at the edge takes it long to see past.
+    return Solver<T>(ctx, op, sound, options.max_basis == 0 ? 2 * sound.max_basis : 0).run(start);
 }
 
 template LanczosResult<float> block_lanczos<float>(Context&, const LinearOperator<float>&, const LanczosOptions&,

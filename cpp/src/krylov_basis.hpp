@@ -83,6 +83,9 @@ class KrylovBasis {
         pending_ = orthonormalize<T>(ctx_, columns(0, 0), w, 0, no_coefficients(pending_), r, dropped.data).cols;
     }
 
+    /// Makes room for more columns of Q.
+    void grow(Index max_basis) { reserve(std::min(d_, max_basis), width_); }
+
     /// Puts W and S aside and goes on from a Gaussian block of the given width, orthogonal to Q.
     void random_block(Index columns_wanted)
     {
