@@ -16,6 +16,8 @@ __all__ = [
     "InputHessian",
     "Probe",
     "Report",
+    "SpectralDensity",
+    "TraceEstimate",
     "Verdict",
     "__version__",
     "eigsh",
@@ -24,6 +26,8 @@ __all__ = [
     "outliers",
     "scan",
     "scipy_eigsh",
+    "spectral_density",
+    "trace",
 ]
 
 _HOME = {
@@ -32,6 +36,8 @@ _HOME = {
     "InputHessian": "hessian",
     "Probe": "probe",
     "Report": "report",
+    "SpectralDensity": "density",
+    "TraceEstimate": "density",
     "Verdict": "verdict",
     "eigsh": "spectrum",
     "fit_edge": "edge",
@@ -39,9 +45,12 @@ _HOME = {
     "outliers": "verdict",
     "scan": "detector",
     "scipy_eigsh": "spectrum",
+    "spectral_density": "density",
+    "trace": "density",
 }
 
 if TYPE_CHECKING:
+    from hessay.density import SpectralDensity, TraceEstimate, spectral_density, trace
     from hessay.detector import Detector
     from hessay.detector.scan import scan
     from hessay.edge import BulkEdge, fit_edge
