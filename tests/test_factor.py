@@ -16,7 +16,7 @@ from hessay.hessian import Covariance, Factor, InputHessian, Moment, frozen
 from hessay.hessian.curvature import Curvature, curvature
 from hessay.hessian.gauss_newton import factor as factor_module
 from hessay.hessian.gauss_newton.factor import factor_from_program, moment_from_program
-from hessay.hessian.graph.program import LayerProgram, layer_program
+from hessay.hessian.graph.program import LayerProgram, follow
 from hessay.spectrum import eigsh
 
 SEED = 20259
@@ -209,7 +209,7 @@ def test_moments_say_what_they_cannot_do() -> None:
 
 def program_of(net: nn.Module, data: torch.Tensor) -> tuple[LayerProgram, np.ndarray, Curvature]:
     with frozen(net):
-        program = layer_program(net, data)
+        program = follow(net, data)[1]
         logits = net(data).detach().numpy()
     assert isinstance(program, LayerProgram)
     return program, logits, curvature("labels", logits.astype(np.float64))

@@ -13,7 +13,8 @@ from torch.nn import functional
 from hessay import _core
 from hessay.errors import ArgumentError, ShapeError
 from hessay.hessian import InputHessian, frozen
-from hessay.hessian.graph.program import LayerProgram, is_piecewise_linear, layer_program
+from hessay.hessian.graph.operations import Graph
+from hessay.hessian.graph.program import LayerProgram, follow
 from hessay.loading import build_architecture
 from hessay.loading.architectures import ACTIVATIONS
 from hessay.spectrum import eigsh
@@ -29,7 +30,7 @@ CASES: dict[str, nn.Module] = {name: make() for name, make in ACTIVATIONS.items(
 
 def translated(model: nn.Module, inputs: torch.Tensor) -> LayerProgram:
     with frozen(model):
-        program = layer_program(model, inputs)
+        program = follow(model, inputs)[1]
     assert isinstance(program, LayerProgram), program
     return program
 
@@ -117,7 +118,7 @@ def test_a_program_means_what_its_network_computes(name: str) -> None:
     torch.manual_seed(SEED)
     model, inputs = FOLLOWED[name]().double(), images()
     with frozen(model):
-        program = layer_program(model, inputs)
+        program = follow(model, inputs)[1]
     if name not in PROGRAMS:
         assert isinstance(program, str)
         assert "is not in the layer program" in program
@@ -221,16 +222,16 @@ def test_a_forward_of_its_own_is_followed() -> None:
 def test_what_is_not_understood_is_said(model: nn.Module, reason: str) -> None:
     inputs = torch.randn(5, 4).to(next(iter(model.parameters()), torch.zeros(0)).dtype)
     with frozen(model):
-        found = layer_program(model, inputs)
+        graph, found = follow(model, inputs)
         assert isinstance(found, str)
         assert reason in found
         known = reason in ("no linear layer", "several axes") or "prelu" in reason
-        assert is_piecewise_linear(model, inputs) == known
+        assert (isinstance(graph, Graph) and graph.piecewise_linear) == known
 
 
 def test_a_wide_scaling_that_no_linear_layer_takes_up_is_refused() -> None:
     model = nn.Sequential(nn.BatchNorm1d(3000), nn.ReLU(), nn.Linear(3000, 2)).requires_grad_(False)
-    found = layer_program(model.eval(), torch.randn(3, 3000))
+    found = follow(model.eval(), torch.randn(3, 3000))[1]
     assert found == "a scaling of 3000 numbers that no linear layer takes up"
 
 

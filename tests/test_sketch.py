@@ -15,7 +15,7 @@ from hessay.hessian import Factor, frozen
 from hessay.hessian.curvature import Curvature
 from hessay.hessian.gauss_newton.factor import factor_from_program
 from hessay.hessian.gauss_newton.sketch import sketch_rows
-from hessay.hessian.graph.program import LayerProgram, layer_program
+from hessay.hessian.graph.program import LayerProgram, follow
 
 SEED = 20261
 KINDS = ["labels", "softened", "uniform", "mse", "logistic"]
@@ -96,7 +96,7 @@ def factor(sketch: int | None, seed: int = 0, n: int = 60, kind: str = "labels")
     data = torch.randn(n, 20, generator=torch.Generator().manual_seed(SEED), dtype=torch.float64)
     model = net()
     with frozen(model):
-        program = layer_program(model, data)
+        program = follow(model, data)[1]
         z = 3 * model(data).detach().numpy()
     assert isinstance(program, LayerProgram)
     return factor_from_program(

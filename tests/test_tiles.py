@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from hessay.hessian import Factor, InputHessian, frozen
-from hessay.hessian.graph.program import LayerProgram, layer_program
+from hessay.hessian.graph.program import LayerProgram, follow
 
 SEED = 20256
 N, D, C, K = 2500, 7, 4, 3  # more samples than any tile holds
@@ -52,7 +52,7 @@ def test_products_are_those_of_small_pieces(activation: nn.Module, backend: Any)
 def test_logits_and_class_sums_are_those_of_small_pieces() -> None:
     model, data = net(nn.Tanh()), samples()
     with frozen(model):
-        program = layer_program(model, data)
+        program = follow(model, data)[1]
     assert isinstance(program, LayerProgram)
     flat = data.numpy()
     group = np.random.default_rng(SEED).integers(0, C, N)

@@ -97,7 +97,10 @@ def _native_core() -> str:
     # Weyl: a residual of tol |A| moves an eigenvalue by no more than that; rounding adds less.
     if not numpy.allclose(values, expected[:2], rtol=0, atol=2e-12 * 32):
         raise NotConverged(f"self-check gave eigenvalues {values} instead of {expected[:2]}")
-    return f"self-check passed in {milliseconds:.1f} ms, {core.__file__}"
+    return (
+        f"self-check passed in {milliseconds:.1f} ms, {core.instruction_set()} kernels, "
+        f"{core.__file__}"
+    )
 
 
 def _threads() -> str:

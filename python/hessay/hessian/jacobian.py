@@ -18,8 +18,7 @@ from torch import Tensor, nn
 
 from hessay.errors import ShapeError
 from hessay.hessian.graph.operations import Graph
-from hessay.hessian.graph.program import LayerProgram, program_of
-from hessay.hessian.graph.trace import trace
+from hessay.hessian.graph.program import LayerProgram, follow
 from hessay.hessian.model.evaluate import call, input_gradient, like_model, logits_of
 from hessay.hessian.model.noise import check_noise, noisy_points
 from hessay.hessian.tangent.products import class_sums
@@ -98,8 +97,7 @@ def class_jacobians(
 
     sums = torch.zeros(n_classes, n_classes, inputs[0].numel(), dtype=torch.float64)
     agreeing, seen, passes = 0, 0, 0
-    graph = trace(model, inputs)
-    program = graph if isinstance(graph, str) else program_of(graph, inputs)
+    graph, program = follow(model, inputs)
     for rows, points in noisy_points(inputs, noise, draws, seed):
         own = predicted[rows]
         if isinstance(program, LayerProgram):

@@ -52,18 +52,6 @@ class Loss:
             return (logits - targets) * (2 / self.n_outputs)
         return (torch.sigmoid(logits) - targets) / self.n_outputs
 
-    def curvature_times(self, logits: Tensor, tangent: Tensor) -> Tensor:
-        """S_i t_i, (m, C), S the second derivative at logits (m, C); tangents (m, C) or (m, C, k)."""
-        p = logits if tangent.ndim == 2 else logits[..., None]
-        if self.name == "cross_entropy":
-            p = torch.softmax(p / self.scale, dim=1)
-            weighted = p * tangent
-            return (weighted - p * weighted.sum(dim=1, keepdim=True)) / self.scale**2
-        if self.name == "mse":
-            return tangent * (2 / self.n_outputs)
-        p = torch.sigmoid(p)
-        return p * (1 - p) * tangent / self.n_outputs
-
     def array(self, dtype: np.dtype[np.floating]) -> NDArray[np.floating]:
         """Targets as (n, C) floats, C-contiguous; class numbers as one-hot rows."""
         rows = self.targets

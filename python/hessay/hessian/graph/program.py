@@ -55,28 +55,27 @@ class LayerProgram:
         return out
 
 
-def layer_program(model: nn.Module, inputs: Tensor) -> LayerProgram | str:
-    """Translate a plain network for the native core.
+def follow(
+    model: nn.Module, inputs: Tensor, *, up_to_shift: bool = False
+) -> tuple[Graph | str, LayerProgram | str]:
+    """Trace a network, and translate it for the native core.
 
     Parameters
     ----------
-    model : nn.Module
-        Frozen by the caller.
-    inputs : (n, *shape) float tensor, n > 0
-        In the dtype of the model. The translation is accepted only if it reproduces the model's
-        logits on a few of them.
+    model, inputs, up_to_shift
+        See :func:`hessay.hessian.graph.trace.trace`.
 
     Returns
     -------
-    LayerProgram or str
-        The program, or in plain words why there is none.
+    graph, program
+        Or, in plain words, why there is none. A program is accepted only if it reproduces the
+        logits of the graph on a few of the inputs.
     """
-    graph = trace(model, inputs)
-    return graph if isinstance(graph, str) else program_of(graph, inputs)
+    graph = trace(model, inputs, up_to_shift=up_to_shift)
+    return graph, graph if isinstance(graph, str) else _program_of(graph, inputs)
 
 
-def program_of(graph: Graph, inputs: Tensor) -> LayerProgram | str:
-    """Translate a traced network for the native core: see :func:`layer_program`."""
+def _program_of(graph: Graph, inputs: Tensor) -> LayerProgram | str:
     if inputs.device.type != "cpu":
         return f"the model lives on {inputs.device}"
     layers = layers_of(graph)
@@ -93,15 +92,6 @@ def program_of(graph: Graph, inputs: Tensor) -> LayerProgram | str:
     if not float(np.abs(native - truth).max()) <= allowed:
         return "the native core gives other logits"
     return program
-
-
-def is_piecewise_linear(model: nn.Module, inputs: Tensor) -> bool:
-    """Whether the network is known to be made of linear and piecewise linear operations.
-
-    False also when nothing is known: see :func:`hessay.hessian.graph.trace.trace`.
-    """
-    graph = trace(model, inputs)
-    return isinstance(graph, Graph) and graph.piecewise_linear
 
 
 def _widths(layers: Sequence[LayerTuple], n_inputs: int) -> tuple[int, ...]:

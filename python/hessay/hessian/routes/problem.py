@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from hessay.hessian.curvature import Curvature
 from hessay.hessian.graph.operations import Graph
-from hessay.hessian.graph.program import LayerProgram, program_of
-from hessay.hessian.graph.trace import trace
+from hessay.hessian.graph.program import LayerProgram, follow
 from hessay.hessian.loss import Loss
 from hessay.hessian.model.site import Site
 from hessay.hessian.routes.work import Work, work_of
@@ -104,8 +103,8 @@ def problem_of(
     if site.module is not None:
         graph = program = f"the derivative is taken inside the network, at {site.place}"
     else:
-        graph = trace(site.model, site.values, up_to_shift=loss.name == "cross_entropy")
-        program = graph if isinstance(graph, str) else program_of(graph, site.values)
+        up_to_shift = loss.name == "cross_entropy"
+        graph, program = follow(site.model, site.values, up_to_shift=up_to_shift)
     work = work_of(
         graph,
         program,
