@@ -32,12 +32,11 @@ struct LanczosProgress {
 enum class Stopped { no, products, seconds, cancelled };
 
 struct LanczosOptions {
-    Index k = 6;                  ///< eigenpairs wanted, 1 <= k <= d
-    Which which = Which::largest; ///< both_ends takes ceil(k / 2) from the top
-    double tol = 1e-8;            ///< residual <= tol * |A|, |A| being the largest Ritz value met; > eps of T
-    Index block = 1;              ///< columns per operator call, >= 1
-    Index max_basis = 0; ///< columns kept before a restart; 0 chooses, and lets the check have twice as many. Grows
-                         ///< when a multiple eigenvalue widens the block
+    Index k = 6;                    ///< eigenpairs wanted, 1 <= k <= d
+    Which which = Which::largest;   ///< both_ends takes ceil(k / 2) from the top
+    double tol = 1e-8;              ///< residual <= tol * |A|, |A| being the largest Ritz value met; > eps of T
+    Index block = 1;                ///< columns per operator call, >= 1
+    Index max_basis = 0;            ///< columns kept before a restart; 0 chooses, and the check may have twice as many
     Index max_products = 0;         ///< budget of operator columns; 0: 10 d, at least 1000
     double miss_probability = 1e-3; ///< the certificate stops when a missed eigenvalue is this unlikely, in (0, 1)
     double max_seconds = 0;         ///< budget of wall time, looked at between operator calls; 0: none
