@@ -239,6 +239,7 @@ class KrylovBasis {
         coupling_ = std::move(coupling);
         defect_.resize(static_cast<std::size_t>(max_basis), 0.0);
         storage_.resize(static_cast<std::size_t>(d_ * (max_basis + 2 * width)));
+        if (aside_cols_ > 0) aside_coupling_.resize(static_cast<std::size_t>(aside_width_ * max_basis), 0.0);
         max_basis_ = max_basis;
         width_ = width;
     }
