@@ -41,7 +41,10 @@ def test_split_reproduces_the_block(d: int, m: int, b: int, rank: int, seed: int
     w = rng.standard_normal((d, rank)) @ rng.standard_normal((rank, b))
     cols, replaced, block, c, r, dropped = split(q, w)
     assert cols == min(b, d - m)
-    assert replaced == cols - min(rank, cols)
+    # What is dependent is only told apart where the independent columns are not nearly dependent too:
+    # their rounding, eps times the condition, would look like a direction of its own.
+    if rank == 0 or np.linalg.cond(w[:, : min(rank, cols)]) < 1e4:
+        assert replaced == cols - min(rank, cols)
     basis = np.hstack([q, block])
     assert np.abs(basis.T @ basis - np.eye(m + cols)).max(initial=0) < 1e-13
     scale = 1e-13 * (1 + np.abs(w).max(initial=0)) * d
