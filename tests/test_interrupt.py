@@ -32,11 +32,11 @@ while True:
 PRODUCTS_ON_THREADS_FOR_MINUTES = """
 import numpy as np
 from hessay import _core
-x = np.ones((200000, 64))
+x = np.ones((20000, 64))
 layers = [(np.ones((256, 64)) / 64, None, "tanh", 0.0, 0, -1),
           (np.ones((256, 256)) / 256, None, "tanh", 0.0, 1, 1),
           (np.ones((8, 256)) / 256, None, "identity", 0.0, 2, -1)]
-hessian = _core.LossHessian64(layers, x, np.zeros((200000, 8)), "mse", 1.0, 3)
+hessian = _core.LossHessian64(layers, x, np.zeros((20000, 8)), "mse", 1.0, 3)
 v, out = np.ones((64, 400), order="F"), np.ones((64, 400), order="F")
 print("ready", flush=True)
 while True:
