@@ -45,8 +45,13 @@ while True:
 
 
 def seconds_to_stop(script: str) -> tuple[float, str]:
+    # A test run in the background of a shell ignores Ctrl-C, and its children would too.
+    hearing = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     process = subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", hearing + script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
