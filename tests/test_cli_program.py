@@ -109,8 +109,10 @@ def test_without_the_extra_the_program_says_what_to_install() -> None:
 
 def test_ctrl_c_ends_in_one_line_and_130(files: Path) -> None:
     (files / "slow.py").write_text(
-        "import time, sys\n"
-        "def make():\n    print('here', file=sys.stderr, flush=True)\n    time.sleep(60)\n"
+        # A test run in the background of a shell ignores Ctrl-C, and its children would too.
+        "import signal, time, sys\n"
+        "def make():\n    signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "    print('here', file=sys.stderr, flush=True)\n    time.sleep(60)\n"
     )
     command = [sys.executable, "-m", "hessay.cli", "scan", "model.safetensors"]
     child = subprocess.Popen(
