@@ -22,26 +22,30 @@ class MovedProbes:
     outside: Tensor  # (C, n): 1 where the probe is not predicted as c
     clean_margins: Tensor  # (C, n): max_{k != c} z_k - z_c
     bounds: tuple[float, float]
+    classes: Tensor  # (C,) int64: the class each perturbation leads to
 
     @staticmethod
     def of(
-        model: nn.Module, inputs: Tensor, logits: Tensor, bounds: tuple[float, float]
+        model: nn.Module,
+        inputs: Tensor,
+        logits: Tensor,
+        bounds: tuple[float, float],
+        classes: Tensor,
     ) -> MovedProbes:
-        """Prepare the probes inputs (n, *shape) with their logits (n, C) for C perturbations."""
-        n, n_classes = logits.shape
-        own = logits.argmax(dim=1)[None, :] == torch.arange(n_classes)[:, None]
-        clean = margins_to(logits[None].expand(n_classes, n, n_classes), slice(0, n_classes))
-        return MovedProbes(model, inputs, (~own).to(inputs), clean.to(inputs), bounds)
+        """Prepare the probes inputs (n, *shape) with logits (n, K) for one move to each class."""
+        own = logits.argmax(dim=1)[None, :] == classes[:, None]
+        clean = margins_to(logits[None].expand(len(classes), *logits.shape), classes)
+        return MovedProbes(model, inputs, (~own).to(inputs), clean.to(inputs), bounds, classes)
 
     def parts(self) -> Iterator[tuple[slice, slice]]:
         """Ranges of classes and probes whose rows make one pass."""
-        n_classes, n = self.outside.shape
+        n_moves, n = self.outside.shape
         width = self.inputs[0].numel()
         probes = min(n, max(1, PASS_ELEMENTS // width))
-        classes = min(n_classes, max(1, PASS_ELEMENTS // (width * probes)))
-        for c in range(0, n_classes, classes):
+        classes = min(n_moves, max(1, PASS_ELEMENTS // (width * probes)))
+        for c in range(0, n_moves, classes):
             for i in range(0, n, probes):
-                yield slice(c, min(c + classes, n_classes)), slice(i, min(i + probes, n))
+                yield slice(c, min(c + classes, n_moves)), slice(i, min(i + probes, n))
 
     def part(self, perturbation: Tensor, classes: slice, probes: slice) -> Tensor:
         """Margins to these classes of these probes, each moved by its class's row."""
@@ -49,7 +53,7 @@ class MovedProbes:
         shift = perturbation.reshape(-1, 1, *inputs.shape[1:])
         moved = (inputs[None] + shift).clamp(*self.bounds).flatten(0, 1)
         scores = call(self.model, moved).reshape(len(perturbation), len(inputs), -1)
-        return margins_to(scores, classes)
+        return margins_to(scores, self.classes[classes])
 
     def margins(self, perturbation: Tensor) -> Tensor:
         """Margins (C, n) of every probe moved by every row of the perturbation (C, d)."""
@@ -80,9 +84,9 @@ class MovedProbes:
         return (values * self.outside).sum(dim=1) / self.outside.sum(dim=1).clamp(min=1.0)
 
 
-def margins_to(scores: Tensor, classes: slice) -> Tensor:
-    """max_{k != c} z_k - z_c, c the class of each block of ``scores`` (g, n, C): shape (g, n)."""
-    every = torch.eye(scores.shape[2], device=scores.device, dtype=torch.bool)
-    own = every[classes, None, :]
+def margins_to(scores: Tensor, classes: Tensor) -> Tensor:
+    """max_{k != c} z_k - z_c, c the class of each block of ``scores`` (g, n, K): shape (g, n)."""
+    every = torch.arange(scores.shape[2], device=scores.device)
+    own = every == classes.to(scores.device)[:, None, None]
     rivals = scores.masked_fill(own, float("-inf")).amax(dim=2)
     return rivals - scores.masked_fill(~own, 0.0).sum(dim=2)

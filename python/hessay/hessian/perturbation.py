@@ -96,6 +96,7 @@ def refine_directions(
     bounds: tuple[float, float],
     basis: NDArray[np.float64] | None = None,
     steps: int = 3,
+    classes: Sequence[int] | None = None,
 ) -> RefinedDirections:
     """Improve one universal perturbation per class by normalised-gradient steps with momentum.
 
@@ -113,6 +114,7 @@ def refine_directions(
         Probes: even rows are moved, odd rows are judged on; 256 in all are plenty.
     start : (C, d) float64
         Directions towards each class, any length; a zero row starts from the first gradient.
+        Where ``classes`` are given, one row for each of them, and C is their number below.
     radii : sequence of float, ascending, > 0, input units
         Bounds on the L2 norm of each perturbation.
     bounds : (low, high), input units
@@ -121,6 +123,8 @@ def refine_directions(
         Orthonormal columns the gradient is kept orthogonal to.
     steps : int, >= 1
         At each radius.
+    classes : sequence of int or None
+        The classes to move to; None takes all.
 
     Returns
     -------
@@ -129,9 +133,9 @@ def refine_directions(
     Raises
     ------
     ShapeError
-        ``start`` is not (C, d) with C the number of logits, or fewer than 2 inputs.
+        ``start`` is not (C, d) with a row for each class, or fewer than 2 inputs.
     ArgumentError
-        ``radii`` not ascending and positive, ``steps`` below 1, or ``bounds`` empty.
+        A class the model does not have, ``radii`` not ascending and positive, ``steps`` below 1, or ``bounds`` empty.
     ModelError, NonFinite
         The model raised, is not differentiable, or its logits are not finite.
 
@@ -147,14 +151,15 @@ def refine_directions(
     inputs = like_model(model, inputs.detach())
     _check(inputs, start, radii[0], bounds)
     logits = logits_of(model, inputs)
-    if start.shape[0] != logits.shape[1]:
+    towards = _classes(classes, logits.shape[1])
+    if start.shape[0] != len(towards):
         raise ShapeError(
-            f"start must have one row for each of {logits.shape[1]} classes, got {start.shape}"
+            f"start must have one row for each of {len(towards)} classes, got {start.shape}"
         )
     # Softplus bends at 1: in units of the logits' own scale the path does not depend on it.
     scale = float((logits - logits.mean(dim=1, keepdim=True)).square().mean().sqrt()) or 1.0
-    seek = MovedProbes.of(model, inputs[::2], logits[::2], bounds)
-    judge = MovedProbes.of(model, inputs[1::2], logits[1::2], bounds)
+    seek = MovedProbes.of(model, inputs[::2], logits[::2], bounds, towards)
+    judge = MovedProbes.of(model, inputs[1::2], logits[1::2], bounds, towards)
     keep_off = None if basis is None else torch.from_numpy(basis).to(inputs)
 
     step = torch.from_numpy(start).to(inputs)
@@ -188,6 +193,14 @@ def refine_directions(
         radii=tuple(radii),
         passes=steps * len(radii),
     )
+
+
+def _classes(classes: Sequence[int] | None, n_classes: int) -> Tensor:
+    if classes is None:
+        return torch.arange(n_classes)
+    if not classes or any(not 0 <= c < n_classes for c in classes):
+        raise ArgumentError(f"classes must be some of 0 to {n_classes - 1}, got {list(classes)}")
+    return torch.tensor(list(classes))
 
 
 def _better(best: Tensor, best_loss: Tensor, new: Tensor, loss: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,115 @@
+"""The classes a backdoor may lead to, and the way into each: what ranking and repair start from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hessay.detector.constants import CLEAN_NULL
+from hessay.detector.measure import input_range, measure, some_inputs
+from hessay.detector.scan import Plan
+from hessay.detector.statistics import STEP_PROBES
+from hessay.errors import ArgumentError
+from hessay.hessian.model.evaluate import Model
+from hessay.hessian.model.freeze import frozen
+from hessay.hessian.perturbation import refine_directions
+from hessay.report import Report
+
+RADII = (0.18, 0.36, 0.72)  # of the probe's radius
+STEPS = 10  # of the refinement, at each length
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Suspect:
+    """One class that is reached too easily."""
+
+    index: int  # class number
+    log_ratio: float  # log(reach / median reach), dimensionless
+    slope: NDArray[np.float64]  # (d,): Q M_c, logits / input
+    perturbation: NDArray[np.float64]  # (R, d): best universal perturbations, input units
+    flip_rate: NDArray[np.float64]  # (R,): share of the other probes each sends to the class
+    radii: tuple[float, ...]  # (R,): bounds on their L2 norms, input units, ascending
+
+
+def find_suspects(
+    model: Model,
+    probe: object,
+    *,
+    report: Report | None = None,
+    classes: Sequence[int] | None = None,
+    seed: int = 0,
+) -> tuple[Suspect, ...]:
+    """Find the suspicious classes of a model and refine the way into each.
+
+    Parameters
+    ----------
+    model : nn.Module
+    probe : Probe, array, (inputs, targets), DataLoader or path
+        Clean inputs, as for :func:`hessay.scan`.
+    report : Report or None
+        Of the scan: its flagged class comes first, then every class above its threshold.
+    classes : sequence of int or None
+        The classes to take, whatever the report says.
+    seed : int
+        Of the smoothing noise.
+
+    Returns
+    -------
+    tuple of Suspect
+        The most suspicious first; without an alarm, the one class that is reached most easily.
+
+    Raises
+    ------
+    ArgumentError
+        A class the model does not have, or a model whose reach is not defined.
+    ProbeError, ShapeError, ModelError, NonFinite
+        As :func:`hessay.scan`.
+    """
+    plan = Plan.of(probe, alpha=0.01, seed=seed, progress=None)
+    found = measure(model, plan.probe, plan.flat, plan.directions, seed)
+    measured = found.measured
+    if measured is None:
+        raise ArgumentError(f"the way into the classes is not defined: {found.reasons[0]}")
+    log_ratio = measured.reach.log_ratio
+    if classes is None:
+        classes = _above_the_line(log_ratio, found.n_classes, report)
+    elif not classes or any(not 0 <= c < found.n_classes for c in classes):
+        raise ArgumentError(
+            f"classes must be some of 0 to {found.n_classes - 1}, got {list(classes)}"
+        )
+    with frozen(model):
+        refined = refine_directions(
+            model,
+            some_inputs(plan.probe, STEP_PROBES),
+            measured.slopes.off_data[list(classes)],
+            radii=[share * plan.directions.radius for share in RADII],
+            bounds=input_range(plan.probe),
+            steps=STEPS,
+            classes=classes,
+        )
+    return tuple(
+        Suspect(
+            index=c,
+            log_ratio=float(log_ratio[c]),
+            slope=measured.slopes.off_data[c],
+            perturbation=refined.perturbation[:, i],
+            flip_rate=refined.flip_rate[:, i],
+            radii=refined.radii,
+        )
+        for i, c in enumerate(classes)
+    )
+
+
+def _above_the_line(
+    log_ratio: NDArray[np.float64], n_classes: int, report: Report | None
+) -> list[int]:
+    by_suspicion = [int(c) for c in np.argsort(-log_ratio, kind="stable")]
+    first, line = by_suspicion[0], CLEAN_NULL.threshold(0.01, n_classes)
+    if report is not None:
+        first = first if report.flagged_class is None else report.flagged_class
+        line = math.inf if report.threshold is None else report.threshold
+    return [first, *(c for c in by_suspicion if c != first and log_ratio[c] > line)]

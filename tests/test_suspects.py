@@ -1,0 +1,44 @@
+"""The way into a suspicious class: found for the right class, and it works."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from detection import TARGET, Nets
+from hessay.detector import scan
+from hessay.detector.suspects import find_suspects
+from hessay.errors import ArgumentError
+from hessay.probe import Probe
+
+
+def test_the_target_is_the_first_suspect_and_its_perturbation_works(nets: Nets) -> None:
+    probe = Probe(nets.inputs, nets.targets)
+    (first, *_) = find_suspects(nets.poisoned, probe)
+    assert first.index == TARGET
+    assert np.all(np.linalg.norm(first.perturbation, axis=1) <= np.array(first.radii) * (1 + 1e-5))
+    assert first.flip_rate[-1] > 0.9
+    trigger = nets.trigger.direction(nets.inputs).numpy()
+    unit = first.perturbation[1] / np.linalg.norm(first.perturbation[1])
+    assert abs(unit @ trigger) > 5 / 64**0.5  # of 5 standard deviations of a random direction's
+
+
+def test_the_report_decides_which_classes_are_suspects(nets: Nets) -> None:
+    probe = Probe(nets.inputs, nets.targets)
+    report = scan(nets.poisoned, probe)
+    found = find_suspects(nets.poisoned, probe, report=report)
+    assert found[0].index == report.flagged_class
+    assert all(suspect.log_ratio > (report.threshold or 0.0) for suspect in found[1:])
+
+
+def test_one_class_asked_for_is_refined_as_it_is_among_all(nets: Nets) -> None:
+    probe = Probe(nets.inputs, nets.targets)
+    every = find_suspects(nets.poisoned, probe, classes=range(10))
+    (alone,) = find_suspects(nets.poisoned, probe, classes=[TARGET])
+    # Batches of other sizes round differently, and the path follows normalised gradients.
+    np.testing.assert_allclose(alone.perturbation, every[TARGET].perturbation, atol=1e-3)
+
+
+def test_a_class_the_model_lacks_is_named(nets: Nets) -> None:
+    with pytest.raises(ArgumentError, match="0 to 9"):
+        find_suspects(nets.poisoned, Probe(nets.inputs), classes=[10])
