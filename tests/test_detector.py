@@ -81,9 +81,9 @@ def test_progress_ends_at_one(nets: Nets) -> None:
 
 
 def test_the_detector_speaks_scikit_learn(nets: Nets) -> None:
-    detector = hessay.Detector(alpha=0.4).fit([nets.clean, nets.clean], nets.inputs)
+    detector = hessay.Detector(alpha=0.4).fit([nets.clean] * 4, nets.inputs)
     assert detector.reference_statistics_ is not None
-    assert detector.reference_statistics_.shape == (2,)
+    assert detector.reference_statistics_.shape == (4,)
     assert detector.predict([nets.clean, nets.poisoned]).tolist() == [1, -1]
     mute = Around(nets.clean, after=lambda z: torch.softmax(z, dim=1))
     scores = detector.score_samples([nets.clean, nets.poisoned, mute])
@@ -208,8 +208,12 @@ def test_bad_arguments_raise_and_say_what_to_do(nets: Nets) -> None:
             hessay.scan(nets.clean, nets.inputs, alpha=alpha)
     with pytest.raises(ArgumentError, match="seed"):
         hessay.scan(nets.clean, nets.inputs, seed=-1)
-    with pytest.raises(ArgumentError, match="references is empty"):
+    with pytest.raises(ArgumentError, match="0 reference models are too few"):
         hessay.scan(nets.clean, nets.inputs, references=[])
+    with pytest.raises(ArgumentError, match="holdout"):
+        hessay.scan(nets.clean, nets.inputs, references="train")
+    with pytest.raises(ArgumentError, match='references="train"'):
+        hessay.scan(nets.clean, nets.inputs, holdout=nets.inputs)
     mute = Around(nets.clean, after=one_class)
     with pytest.raises(ArgumentError, match="reference model 1 cannot be used"):
         hessay.scan(nets.clean, nets.inputs, references=[nets.clean, mute])

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 import hessay
 from detection import SEED, TARGET, Around, Nets
 from hessay.detector import decide as decisions
+from hessay.detector.alarms import reach_test
 from hessay.detector.calibration import CleanNull, conformal_rank
 from hessay.detector.constants import CLEAN_NULL
 from hessay.detector.scan import Plan
@@ -179,28 +180,38 @@ def test_conformal_p_values_are_valid_and_match_their_threshold(m: int) -> None:
             assert flagged == (rank.p_value <= alpha)
 
 
-def test_few_references_never_flag_and_never_clear_an_extreme_model(nets: Nets) -> None:
-    references = [0.1, 0.2, 0.3, 0.25]
-    plan = Plan.of(hessay.Probe(nets.inputs), alpha=0.01, seed=0, progress=None)
-    extreme = plan.scan(nets.poisoned, references, "")
-    assert extreme.verdict is Verdict.INCONCLUSIVE
-    assert extreme.p_value == 0.2
-    assert "give 99 references" in extreme.reasons[0]
-    assert extreme.flagged_class is None
-    ordinary = plan.scan(nets.clean, [*references, 5.0], "")
-    assert ordinary.verdict is Verdict.CLEAN
-    many = np.linspace(0.1, 0.4, 99).tolist()
-    flagged = plan.scan(nets.poisoned, many, "")
-    assert flagged.verdict is Verdict.FLAGGED
-    assert flagged.p_value == pytest.approx(0.01)
-
-
 def test_the_decision_follows_the_p_value(nets: Nets) -> None:
     plan = Plan.of(hessay.Probe(nets.inputs), alpha=0.01, seed=0, progress=None)
-    found = plan.measure(nets.poisoned).measured
-    assert found is not None
+    found = plan.measured(nets.poisoned, "")
     for alpha in (0.5, 0.01, 1e-12, 1e-300):
-        decision = decisions.decide(found.reach, 10, CLEAN_NULL, None, alpha)
-        assert decision.p_value is not None
-        expected = Verdict.FLAGGED if decision.p_value <= alpha else Verdict.CLEAN
+        test = reach_test(found.reach, 10, alpha)
+        decision = decisions.decide([test], alpha)
+        expected = Verdict.FLAGGED if test.p_value <= test.weight * alpha else Verdict.CLEAN
         assert decision.verdict is expected
+
+
+def single(p_value: float, weight: float, vetoed: str = "") -> decisions.Test:
+    words = {"law": "", "alarm": f"alarm {weight}", "calm": f"calm {weight}", "vetoed": vetoed}
+    return decisions.Test("reach_spread", 1.0, 0.5, p_value, weight, 3, **words)
+
+
+def test_the_family_of_tests_keeps_its_level() -> None:
+    p = np.random.default_rng(SEED).uniform(size=(20_000, 2))
+    p[:, 1] = np.where(p[:, 0] < 0.5, p[:, 1], p[:, 0])  # dependent in half of the cases
+    flagged = sum(
+        decisions.decide([single(a, 0.8), single(b, 0.2)], 0.05).verdict is Verdict.FLAGGED
+        for a, b in p
+    )
+    assert flagged / len(p) < 0.05 + 4 * math.sqrt(0.05 * 0.95 / len(p))
+    assert flagged / len(p) > 0.04  # and does not waste it
+
+
+def test_the_strongest_alarm_decides_and_a_veto_is_told() -> None:
+    decision = decisions.decide([single(0.004, 0.8), single(0.0001, 0.2)], 0.01)
+    assert decision.test is not None
+    assert decision.test.weight == 0.2
+    assert decision.flagged_class == 3
+    vetoed = decisions.decide([single(0.5, 0.8), single(0.0001, 0.2, "not carried out")], 0.01)
+    assert vetoed.verdict is Verdict.CLEAN
+    assert vetoed.flagged_class is None
+    assert "not carried out" in vetoed.reasons

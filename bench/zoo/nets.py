@@ -2,8 +2,37 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
+
+
+class ConvNorm(nn.Module):
+    """Three convolutions of 8, 16 and 32 channels, each with BatchNorm, ReLU and max pooling."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        channels = (1, 8, 16, 32)
+        self.layers = nn.Sequential(
+            *(
+                layer
+                for a, b in itertools.pairwise(channels)
+                for layer in (
+                    nn.Conv2d(a, b, 3, padding=1),
+                    nn.BatchNorm2d(b),
+                    nn.ReLU(),
+                    nn.MaxPool2d(2),
+                )
+            ),
+            nn.Flatten(),
+            nn.Linear(32 * 9, 10),
+        )
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Logits (n, 10) of pictures (n, 28, 28)."""
+        logits: Tensor = self.layers(inputs.reshape(-1, 1, 28, 28))
+        return logits
 
 
 class Residual(nn.Module):
@@ -43,6 +72,11 @@ class Attention(nn.Module):
         """Logits (n, 10) of pictures (n, 28, 28)."""
         patches = inputs.reshape(-1, 4, 7, 4, 7).transpose(2, 3).reshape(-1, 16, 49)
         return self.head(self.encoder(self.embed(patches) + self.position).mean(dim=1))
+
+
+def conv_norm() -> nn.Module:
+    """Build the convolutional net with BatchNorm."""
+    return ConvNorm()
 
 
 def residual() -> nn.Module:

@@ -26,7 +26,9 @@ RECIPES: dict[str, dict[str, Any]] = {
     "sgd": {"optimizer": "sgd", "lr": 0.05},
     "short": {"epochs_scale": 0.4},
     "long": {"epochs_scale": 2.0},
+    "shift": {"shift": 2},
 }
+OLD_RECIPES = ("adam", "decay", "sgd", "short", "long")
 ARCHITECTURES = {
     "digits": ("linear:64-10", "mlp:64-64-10", "mlp:64-128-64-10:tanh", "cnn:1x8x8-10"),
     "fashion-mnist": ("linear:784-10", "mlp:784-256-128-10", "cnn:1x28x28-10"),
@@ -40,7 +42,12 @@ OTHER_ARCHITECTURES = {
         "nets:attention",
     ),
 }
-EPOCHS = {"cnn:1x28x28-10": 6, "nets:residual": 6, "nets:attention": 15}  # Fashion-MNIST, else 8
+EPOCHS = {
+    "cnn:1x28x28-10": 6,
+    "nets:residual": 6,
+    "nets:conv_norm": 6,
+    "nets:attention": 15,
+}  # Fashion-MNIST, else 8
 ATTACKS = ("badnets", "blend", "sig")
 
 
@@ -69,7 +76,7 @@ def tuning_population() -> Iterator[Spec]:
     for data, architectures in ARCHITECTURES.items():
         for arch in architectures:
             slow = arch.startswith("cnn") and data == "fashion-mnist"
-            for recipe in RECIPES:
+            for recipe in OLD_RECIPES:
                 if slow and recipe == "long":
                     continue
                 for _ in range(3 if data == "digits" or not slow else 2):
@@ -85,7 +92,7 @@ def tuning_population() -> Iterator[Spec]:
     for data, architectures in OTHER_ARCHITECTURES.items():
         for arch in architectures:
             slow = arch.startswith("nets:")
-            for recipe in ("adam", "short") if slow else RECIPES:
+            for recipe in ("adam", "short") if slow else OLD_RECIPES:
                 for _ in range(3):
                     yield Spec(data, arch, recipe, "clean", 0.0, -1, seed)
                     seed += 1
@@ -93,6 +100,19 @@ def tuning_population() -> Iterator[Spec]:
                 for fraction in (0.05,) if slow else (0.03, 0.1):
                     yield Spec(data, arch, "adam", attack, fraction, seed % 10, seed)
                     seed += 1
+
+    # The kinds that hide a target best, in numbers that allow a rate.
+    seed = 3000
+    for copy in range(4):
+        for arch in ("nets:residual", "nets:attention", "nets:conv_norm", "cnn:1x28x28-10"):
+            for recipe in ("adam", "decay", "sgd", "shift"):
+                yield Spec("fashion-mnist", arch, recipe, "clean", 0.0, -1, seed)
+                seed += 1
+            for attack in ATTACKS:
+                recipe = ("adam", "decay", "adam", "shift")[copy]
+                fraction = (0.05, 0.02)[copy % 2]
+                yield Spec("fashion-mnist", arch, recipe, attack, fraction, seed % 10, seed)
+                seed += 1
 
 
 def build(

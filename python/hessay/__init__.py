@@ -15,6 +15,7 @@ __all__ = [
     "Detector",
     "InputHessian",
     "Probe",
+    "ReferenceModels",
     "Report",
     "SpectralDensity",
     "TraceEstimate",
@@ -28,6 +29,7 @@ __all__ = [
     "scipy_eigsh",
     "spectral_density",
     "trace",
+    "train_references",
 ]
 
 _HOME = {
@@ -35,6 +37,7 @@ _HOME = {
     "Detector": "detector",
     "InputHessian": "hessian",
     "Probe": "probe",
+    "ReferenceModels": "references",
     "Report": "report",
     "SpectralDensity": "density",
     "TraceEstimate": "density",
@@ -47,6 +50,7 @@ _HOME = {
     "scipy_eigsh": "spectrum",
     "spectral_density": "density",
     "trace": "density",
+    "train_references": "references",
 }
 
 if TYPE_CHECKING:
@@ -57,6 +61,7 @@ if TYPE_CHECKING:
     from hessay.hessian import InputHessian
     from hessay.loading import load_model
     from hessay.probe import Probe
+    from hessay.references import ReferenceModels, train_references
     from hessay.report import Report
     from hessay.spectrum import eigsh, scipy_eigsh
     from hessay.verdict import Verdict, outliers

@@ -7,11 +7,19 @@ import dataclasses
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hessay.detector import scan
+from hessay.errors import ArgumentError
 from hessay.loading import load_model
 from hessay.probe import Probe
 from hessay.report import Report
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_WEIGHTS = (".safetensors", ".pt", ".pth")
 
 
 def scan_file(
@@ -20,6 +28,8 @@ def scan_file(
     data: str | os.PathLike[str],
     *,
     alpha: float = 0.01,
+    references: str | os.PathLike[str] | None = None,
+    holdout: str | os.PathLike[str] | None = None,
     seed: int = 0,
     progress: Callable[[str, float], None] | None = None,
 ) -> Report:
@@ -35,6 +45,10 @@ def scan_file(
         ``.npz`` file with ``inputs`` and, optionally, ``targets``.
     alpha : float in (0, 1)
         Level of the test.
+    references : path, "train" or None
+        File of reference networks, or a folder of weights of the same architecture as the model.
+    holdout : path or None
+        ``.npz`` file of labelled clean data, for ``references="train"``.
     seed : int, >= 0
     progress : callable or None
         Called as ``progress(phase, share_done)``.
@@ -57,7 +71,27 @@ def scan_file(
         model = load_model(weights, arch)
         probe = Probe.load(data)
         report = scan(
-            model, probe, alpha=alpha, seed=seed, source=os.fspath(weights), progress=progress
+            model,
+            probe,
+            alpha=alpha,
+            references=_references(references, arch),
+            holdout=None if holdout is None else Probe.load(holdout),
+            seed=seed,
+            source=os.fspath(weights),
+            progress=progress,
         )
-    names = {"arch": arch, "data": os.fspath(data)}
+    given = {"arch": arch, "data": data, "references_from": references, "holdout": holdout}
+    names = {name: os.fspath(value) for name, value in given.items() if value is not None}
     return dataclasses.replace(report, settings={**report.settings, **names})
+
+
+def _references(
+    given: str | os.PathLike[str] | None, arch: str
+) -> list[nn.Module] | str | os.PathLike[str] | None:
+    """Load a folder of weights; leave the rest to the scan."""
+    if given is None or not Path(given).is_dir():
+        return given
+    files = sorted(f for f in Path(given).iterdir() if f.suffix in _WEIGHTS)
+    if not files:
+        raise ArgumentError(f"there are no weights ({', '.join(_WEIGHTS)}) in the folder {given}")
+    return [load_model(file, arch) for file in files]

@@ -159,6 +159,7 @@ class Report:
     classes: tuple[ClassEvidence, ...]
     spectrum: SpectrumSummary | None
     trigger_direction: tuple[float, ...] | None  # (d,), unit norm, towards the flagged class
+    class_map: tuple[int, ...] | None  # (C,): where each class goes, for an all-to-all alarm
     model: ModelInfo
     probe: ProbeInfo
     seed: int  # >= 0
@@ -184,6 +185,13 @@ class Report:
                 self.verdict is Verdict.FLAGGED and 0 <= self.flagged_class < self.model.n_classes,
                 f"flagged_class {self.flagged_class} needs the verdict FLAGGED and a class below "
                 f"{self.model.n_classes}",
+            )
+        if self.class_map is not None:
+            n = self.model.n_classes
+            _require(
+                self.verdict is Verdict.FLAGGED and sorted(self.class_map) == list(range(n)),
+                f"class_map needs the verdict FLAGGED and each of {n} classes once, got "
+                f"{self.class_map}",
             )
         if self.trigger_direction is not None:
             d, norm = math.prod(self.probe.input_shape), math.hypot(*self.trigger_direction)

@@ -92,6 +92,7 @@ def train_classifier(
     lr: float = 1e-3,
     batch_size: int = 128,
     optimizer: Optimizer = "adam",
+    shift: int = 0,
     progress: Callable[[str, float], None] | None = None,
 ) -> nn.Module:
     r"""Train a small classifier; the same seed gives the same weights.
@@ -111,6 +112,9 @@ def train_classifier(
     weight_decay, lr, batch_size
         Of the optimiser: AdamW (Loshchilov & Hutter 2019), or SGD with momentum 0.9.
     optimizer : {"adam", "sgd"}
+    shift : int, >= 0, pixels
+        Augmentation: every batch is moved by up to this many pixels along the last two axes, zeros
+        moving in.
     progress : callable or None
         Called as ``progress("training", share_done)`` after each epoch.
 
@@ -132,11 +136,13 @@ def train_classifier(
             f"and {tuple(targets.shape)}"
         )
     passes = default_epochs(len(inputs), batch_size) if epochs is None else epochs
-    if passes < 1 or batch_size < 1 or lr <= 0 or weight_decay < 0:
+    if passes < 1 or batch_size < 1 or lr <= 0 or weight_decay < 0 or shift < 0:
         raise ArgumentError(
-            "training needs epochs >= 1, batch_size >= 1, lr > 0 and weight_decay >= 0, got "
-            f"{passes}, {batch_size}, {lr}, {weight_decay}"
+            "training needs epochs >= 1, batch_size >= 1, lr > 0, weight_decay >= 0 and "
+            f"shift >= 0, got {passes}, {batch_size}, {lr}, {weight_decay}, {shift}"
         )
+    if shift > 0 and inputs.ndim < 3:
+        raise ShapeError(f"only pictures can be shifted, got inputs {tuple(inputs.shape)}")
     if optimizer not in get_args(Optimizer):
         raise ArgumentError(f"optimizer must be one of {get_args(Optimizer)}, got {optimizer!r}")
     require_class_numbers(targets)
@@ -153,7 +159,8 @@ def train_classifier(
         for epoch in range(passes):
             order = torch.randperm(len(inputs))
             for rows in torch.split(order, batch_size):
-                loss = nn.functional.cross_entropy(model(inputs[rows]), labels[rows])
+                batch = inputs[rows] if shift == 0 else _shifted(inputs[rows], shift)
+                loss = nn.functional.cross_entropy(model(batch), labels[rows])
                 rule.zero_grad(set_to_none=True)
                 torch.autograd.backward(loss)
                 rule.step()
@@ -162,6 +169,15 @@ def train_classifier(
     for parameter in model.parameters():
         parameter.grad = None
     return model.eval()
+
+
+def _shifted(pictures: Tensor, most: int) -> Tensor:
+    down, right = (int(v) for v in torch.randint(-most, most + 1, (2,)))
+    height, width = pictures.shape[-2:]
+    padded = nn.functional.pad(pictures, (most, most, most, most))
+    rows = slice(most - down, most - down + height)
+    moved: Tensor = padded[..., rows, most - right : most - right + width]
+    return moved
 
 
 def accuracy(model: nn.Module, inputs: Tensor, targets: Tensor) -> float:

@@ -1,4 +1,4 @@
-"""The command line: ``hessay scan``, ``hessay demo``, ``hessay doctor``.
+"""The command line: ``hessay scan``, ``hessay calibrate``, ``hessay demo``, ``hessay doctor``.
 
 Exit codes of ``scan``: 0 CLEAN, 1 FLAGGED, 2 could not run, 3 INCONCLUSIVE; 130 after Ctrl-C.
 Results go to stdout, everything else to stderr.

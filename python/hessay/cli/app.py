@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from hessay.cli.calibrate import calibrate
 from hessay.cli.demo_command import demo
 from hessay.cli.doctor import doctor
 from hessay.cli.scan import scan
@@ -24,6 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(scan)
+app.command()(calibrate)
 app.command()(demo)
 app.command()(doctor)
 

@@ -50,6 +50,20 @@ def scan(
         ),
     ],
     alpha: Annotated[float, typer.Option(help="Accepted rate of false alarms.")] = 0.01,
+    references: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|DIR|train",
+            help="Clean references: a file of hessay calibrate, a folder of weights of the same "
+            "architecture, or `train` with --holdout.",
+        ),
+    ] = None,
+    holdout: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOLDOUT.npz", help="Labelled clean data for --references train; not the probe."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
     format_: Annotated[
         Format | None,
@@ -78,7 +92,16 @@ def scan(
         from hessay._scan_file import scan_file
 
         with progress_bar(quiet=quiet) as progress:
-            report = scan_file(model, arch, data, alpha=alpha, seed=seed, progress=progress)
+            report = scan_file(
+                model,
+                arch,
+                data,
+                alpha=alpha,
+                references=references,
+                holdout=holdout,
+                seed=seed,
+                progress=progress,
+            )
         if target is None:
             _show(report, chosen)
         else:

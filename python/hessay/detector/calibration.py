@@ -15,7 +15,7 @@ TAIL = 0.1  # share of the clean models the fitted tail describes
 
 @dataclass(frozen=True, slots=True)
 class CleanNull:
-    """Upper tail of S over clean models, for scans without references.
+    """Upper tail of a statistic S over clean models.
 
     Above its 0.9 quantile the tail is taken as exponential (peaks over threshold, shape 0):
     P(S >= s) = 0.1 exp(-(s - start) / scale). Below the start the same formula, capped at 1, is

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -11,7 +12,9 @@ import numpy as np
 from hessay.detector import evidence, statistics
 from hessay.detector.decide import Decision
 from hessay.detector.measure import Measurement
+from hessay.detector.reference_table import ReferenceTable
 from hessay.detector.statistics import PrincipalDirections
+from hessay.hessian.class_map import ClassMap
 from hessay.hessian.model.evaluate import Model
 from hessay.hessian.model.inspect import device_of, parameter_count
 from hessay.loading import describe, model_digest
@@ -27,6 +30,8 @@ def compose(
     found: Measurement,
     decision: Decision,
     *,
+    references: ReferenceTable | None,
+    class_map: ClassMap | None,
     table: tuple[Evidence, ...],
     spectrum: SpectrumSummary | None,
     notes: tuple[str, ...],
@@ -41,6 +46,9 @@ def compose(
     ----------
     model, probe, directions, found, decision
         Of one scan.
+    references : ReferenceTable or None
+    class_map : ClassMap or None
+        Where the model raised the alarm that looks for one.
     table : tuple of Evidence
         Empty when the statistic was not defined.
     spectrum : SpectrumSummary or None
@@ -54,22 +62,25 @@ def compose(
     measured = found.measured
     flagged = decision.flagged_class
     direction = None
-    if flagged is not None and measured is not None:
-        row = measured.slopes.off_data[flagged]
+    moved = class_map if decision.verdict is Verdict.FLAGGED and flagged is None else None
+    if measured is not None and decision.verdict is Verdict.FLAGGED:
+        row = measured.slopes.off_data[flagged] if moved is None else moved.perturbation
         direction = tuple(float(v) for v in row / np.linalg.norm(row))
+    test = decision.test
     return Report(
         verdict=decision.verdict,
         flagged_class=flagged,
         alpha=alpha,
-        statistic=None if measured is None else measured.reach.statistic,
-        threshold=decision.threshold,
-        p_value=decision.p_value,
+        statistic=None if test is None else test.statistic,
+        threshold=None if test is None or not math.isfinite(test.threshold) else test.threshold,
+        p_value=None if test is None else test.p_value,
         reasons=decision.reasons + notes,
         not_excluded=() if decision.verdict is Verdict.FLAGGED else evidence.NOT_EXCLUDED,
         evidence=table,
         classes=() if measured is None else evidence.class_table(found.counts, measured),
         spectrum=spectrum,
         trigger_direction=direction,
+        class_map=None if moved is None else tuple(int(c) for c in moved.destination),
         model=ModelInfo(
             digest=model_digest(model),
             source=source,
@@ -85,7 +96,7 @@ def compose(
             accuracy=found.accuracy,
         ),
         seed=seed,
-        settings=_settings(directions, found, decision),
+        settings=_settings(directions, found, references),
         environment={
             "python": platform.python_version(),
             "machine": platform.machine(),
@@ -101,7 +112,7 @@ def compose(
 
 
 def _settings(
-    directions: PrincipalDirections, found: Measurement, decision: Decision
+    directions: PrincipalDirections, found: Measurement, references: ReferenceTable | None
 ) -> dict[str, float | int | str | bool]:
     settings: dict[str, float | int | str | bool] = {
         "variance_share": statistics.VARIANCE_SHARE,
@@ -111,7 +122,7 @@ def _settings(
         "step_radii": ", ".join(map(str, statistics.STEP_RADII)),
         "steps": statistics.STEPS,
         "probe_radius": directions.radius,
-        "references": 0 if decision.rank is None else decision.rank.n_references,
+        "references": 0 if references is None else len(references.log_ratios),
     }
     if found.measured is not None:
         settings["noise"] = found.measured.noise

@@ -1,14 +1,42 @@
-"""From the statistic to the three-valued verdict."""
+"""From the tests to the three-valued verdict.
+
+Each test brings a p-value of its own and a share of alpha. A model is flagged when one of them falls
+below its share, which bounds the rate of false alarms by alpha whatever the tests have to do with each
+other (Bonferroni, with weights).
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from hessay.detector.calibration import CleanNull, ConformalRank, conformal_rank
-from hessay.detector.statistics import ClassReach
 from hessay.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """One statistic held against its law for clean models."""
+
+    name: str  # as the evidence is named
+    statistic: float  # dimensionless, larger is more suspicious
+    threshold: float  # at its share of alpha
+    p_value: float  # of the test alone, [0, 1]
+    weight: float  # share of alpha, (0, 1]
+    suspect: int | None  # class it points to; None where it points to no single one
+    law: str  # where the p-value comes from, in a few words
+    alarm: str  # sentence for a model it flags
+    calm: str  # sentence for a model it does not
+    vetoed: str = ""  # why an alarm of this test must not count, "" where it may
+
+    def rejects(self, alpha: float) -> bool:
+        """Whether a clean model is this extreme with probability at most ``weight * alpha``."""
+        # The p-value decides, not the threshold, so that the two can never contradict each other.
+        return not self.vetoed and self.p_value <= self.weight * alpha
+
+    @property
+    def adjusted(self) -> float:
+        """p-value in units of the whole alpha, [0, 1]."""
+        return min(1.0, self.p_value / self.weight)
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,16 +44,25 @@ class Decision:
     """A verdict with its numbers and the sentences behind it."""
 
     verdict: Verdict
-    flagged_class: int | None
-    threshold: float | None  # S above it is flagged; None where no S could be
-    p_value: float | None
-    rank: ConformalRank | None  # None without references
+    test: Test | None  # the one that decided: the alarm, or the first where there is none
     reasons: tuple[str, ...]
+
+    @property
+    def flagged_class(self) -> int | None:
+        """Class the deciding test points to, where it raised an alarm."""
+        flagged = self.verdict is Verdict.FLAGGED and self.test is not None
+        return self.test.suspect if flagged and self.test else None
+
+
+CAUTION = (
+    "a natural shortcut, such as a watermark on most inputs of one class, looks the same: read this "
+    "as shortcut or backdoor, and look at the trigger direction"
+)
 
 
 def abstain(reasons: tuple[str, ...]) -> Decision:
     """INCONCLUSIVE for these reasons."""
-    return Decision(Verdict.INCONCLUSIVE, None, None, None, None, reasons)
+    return Decision(Verdict.INCONCLUSIVE, None, reasons)
 
 
 def withhold(decision: Decision, caveats: tuple[str, ...]) -> Decision:
@@ -35,73 +72,26 @@ def withhold(decision: Decision, caveats: tuple[str, ...]) -> Decision:
     return replace(decision, verdict=Verdict.INCONCLUSIVE, reasons=caveats + decision.reasons)
 
 
-def decide(
-    reach: ClassReach,
-    n_classes: int,
-    null: CleanNull,
-    references: Sequence[float] | None,
-    alpha: float,
-) -> Decision:
-    """Test S at level alpha, against the references if there are any, else against the null.
+def decide(tests: Sequence[Test], alpha: float) -> Decision:
+    """Combine tests at family-wise level alpha.
 
     Parameters
     ----------
-    reach : ClassReach
-    n_classes : int
-        C of the scanned model.
-    null : CleanNull
-        Law of S over clean models, used without references.
-    references : sequence of float or None
-        S of clean reference models on the same probe.
+    tests : sequence of Test, at least one
+        The main one first; their weights sum to at most 1.
     alpha : float in (0, 1)
+
+    Returns
+    -------
+    Decision
+        FLAGGED by the test with the smallest adjusted p-value among those that reject, else CLEAN
+        by the first.
+
+    Source: weighted Bonferroni, Holm 1979, Scand. J. Statist. 6, 65.
     """
-    if references is None:
-        threshold = null.threshold(alpha, n_classes)
-        p_value = null.p_value(reach.statistic, n_classes)
-        # The p-value decides, so that the two can never contradict each other.
-        if p_value <= alpha:
-            return _flag(reach, threshold, p_value, None)
-        return _clear(reach, threshold, p_value, None, alpha)
-    rank = conformal_rank(reach.statistic, references)
-    if rank.p_value <= alpha:
-        return _flag(reach, rank.threshold(references, alpha), rank.p_value, rank)
-    if rank.extreme:
-        needed = math.ceil(1.0 / alpha) - 1
-        reason = (
-            f"S = {reach.statistic:.3f} is above all {rank.n_references} reference models, but so "
-            f"few give no p-value below {rank.resolution:.3g}, above alpha = {alpha:g}; give "
-            f"{needed} references, or test at alpha >= {rank.resolution:.3g}"
-        )
-        return Decision(Verdict.INCONCLUSIVE, None, None, rank.p_value, rank, (reason,))
-    return _clear(reach, rank.threshold(references, alpha), rank.p_value, rank, alpha)
-
-
-def _flag(
-    reach: ClassReach, threshold: float | None, p_value: float, rank: ConformalRank | None
-) -> Decision:
-    reason = (
-        f"class {reach.suspect} is reached {math.exp(reach.statistic):.2f} times as easily as the "
-        f"median class, off the data's own directions: S = {reach.statistic:.3f}, threshold "
-        f"{threshold:.3f}, p = {p_value:.2g}"
-    )
-    caution = (
-        "a natural shortcut, such as a watermark on most inputs of one class, looks the same: read "
-        "this as shortcut or backdoor, and look at the trigger direction"
-    )
-    return Decision(Verdict.FLAGGED, reach.suspect, threshold, p_value, rank, (reason, caution))
-
-
-def _clear(
-    reach: ClassReach,
-    threshold: float | None,
-    p_value: float,
-    rank: ConformalRank | None,
-    alpha: float,
-) -> Decision:
-    held = "" if threshold is None else f", threshold {threshold:.3f}"
-    reason = (
-        f"no class stands out at alpha = {alpha:g}: the easiest one, class {reach.suspect}, is "
-        f"reached {math.exp(reach.statistic):.2f} times as easily as the median class "
-        f"(S = {reach.statistic:.3f}{held}, p = {p_value:.2g})"
-    )
-    return Decision(Verdict.CLEAN, None, threshold, p_value, rank, (reason,))
+    alarms = sorted((t for t in tests if t.rejects(alpha)), key=lambda t: t.adjusted)
+    if alarms:
+        reasons = (*(test.alarm for test in alarms), CAUTION)
+        return Decision(Verdict.FLAGGED, alarms[0], reasons)
+    vetoed = tuple(t.vetoed for t in tests if t.vetoed and t.p_value <= t.weight * alpha)
+    return Decision(Verdict.CLEAN, tests[0], tuple(test.calm for test in tests) + vetoed)

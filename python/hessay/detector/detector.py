@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from hessay.detector.reference_table import ReferenceTable
 from hessay.detector.scan import Plan
 from hessay.errors import ArgumentError
 from hessay.hessian.model.evaluate import Model
@@ -30,6 +31,8 @@ class Detector:
     ----------
     reference_statistics_ : (m,) float64 or None
         S of the clean models ``fit`` was given.
+    references_ : ReferenceTable or None
+        All that was measured on them.
 
     Examples
     --------
@@ -49,8 +52,9 @@ class Detector:
         Parameters
         ----------
         clean_models : iterable of nn.Module or None
-            Models of the same task, known to be clean: m of them resolve p-values down to
-            1/(m + 1). None leaves the law fitted to the tuning population in force.
+            At least 4 models of the same task, known to be clean. Trained like the models to be
+            scanned, m of them give conformal p-values down to 1/(m + 1); below that, and for
+            others, the law fitted to the tuning population serves. None leaves S alone to decide.
         probe : Probe, array, (inputs, targets), DataLoader or path
 
         Raises
@@ -61,29 +65,37 @@ class Detector:
             As :func:`hessay.scan`.
         """
         self._plan = Plan.of(probe, alpha=self.alpha, seed=self.seed, progress=None)
+        self.references_: ReferenceTable | None = None
         self.reference_statistics_: NDArray[np.float64] | None = None
         if clean_models is not None:
-            scores = self._plan.reference_statistics(clean_models)
-            self.reference_statistics_ = np.asarray(scores, dtype=np.float64)
+            self.references_ = self._plan.references(clean_models)
+            self.reference_statistics_ = self.references_.log_ratios.max(axis=1)
         return self
 
     def scan(self, model: Model, *, source: str = "") -> Report:
         """Full report on one model; see :func:`hessay.scan`."""
-        plan = self._fitted()
-        references = self.reference_statistics_
-        return plan.scan(model, None if references is None else references.tolist(), source)
+        return self._fitted().scan(model, self.references_, source)
 
     def predict(self, models: Iterable[Model]) -> NDArray[np.intp]:
         """+1 for CLEAN, -1 for FLAGGED, 0 for INCONCLUSIVE, (k,): the third is never a pass."""
         return np.array([_SIGN[self.scan(model).verdict] for model in models], dtype=np.intp)
 
     def score_samples(self, models: Iterable[Model]) -> NDArray[np.float64]:
-        """Return -S of each model, (k,): the lower, the more suspect; NaN where S is not defined."""
-        plan = self._fitted()
+        """Return -S, with references -z, of each model, (k,): the lower, the more suspect.
+
+        NaN where it is not defined.
+        """
+        plan, references = self._fitted(), self.references_
         scores = []
         for model in models:
-            found = plan.measure(model)
-            scores.append(np.nan if found.measured is None else -found.measured.reach.statistic)
+            measured = plan.measure(model).measured
+            if measured is None:
+                scores.append(np.nan)
+            elif references is None:
+                scores.append(-measured.reach.statistic)
+            else:
+                z = references.profile.deviations(measured.reach.log_ratio)
+                scores.append(-float(z.max()))
         return np.array(scores, dtype=np.float64)
 
     def _fitted(self) -> Plan:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hessay.detector import validity
+from hessay.detector.interaction import Interaction, interaction
 from hessay.detector.statistics import (
     DRAWS,
     NOISES,
@@ -37,6 +38,8 @@ class Measured:
     slopes: Slopes
     refined: RefinedDirections
     reach: ClassReach
+    interaction: Interaction
+    logit_scale: float  # root mean square of the centred logits, logits
     noise: float  # standard deviation of the smoothing noise, input units
     agreement: float  # share of predictions that survive the smoothing noise
     backward_passes: int
@@ -124,6 +127,8 @@ def measure(
         slopes,
         refined,
         class_reach(slopes, refined, natural_reach(flat, jacobians.predicted, len(slopes.reach))),
+        interaction(jacobians, directions),
+        float(np.sqrt(np.square(logits - logits.mean(axis=1, keepdims=True)).mean())),
         jacobians.noise,
         jacobians.agreement,
         jacobians.passes + refined.passes,

@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hessay.detector.alarms import interaction_test, profile_test, rank_test, reach_test
 from hessay.detector.compose import compose
-from hessay.detector.constants import CLEAN_NULL
-from hessay.detector.decide import abstain, decide, withhold
+from hessay.detector.decide import Test, abstain, decide, withhold
 from hessay.detector.evidence import evidence_table, straight_step_rates
-from hessay.detector.measure import Measurement, flatten, measure
+from hessay.detector.measure import (
+    Measured,
+    Measurement,
+    flatten,
+    input_range,
+    measure,
+    some_inputs,
+)
+from hessay.detector.reference_table import ReferenceTable
 from hessay.detector.spectrum_summary import off_data_spectrum
-from hessay.detector.statistics import PrincipalDirections, principal_directions
+from hessay.detector.statistics import (
+    MAP_RADIUS,
+    STEP_PROBES,
+    PrincipalDirections,
+    principal_directions,
+)
 from hessay.errors import ArgumentError, NotConverged, ProbeError
+from hessay.hessian.class_map import ClassMap, find_class_map
 from hessay.hessian.model.evaluate import Model
+from hessay.hessian.model.freeze import frozen
 from hessay.loading.probe_arrays import require_class_numbers
 from hessay.probe import Probe, as_probe
+from hessay.references import ReferenceModels, reference_models
 from hessay.report import Evidence, Report, SpectrumSummary
 
 Progress = Callable[[str, float], None]
@@ -31,7 +48,8 @@ def scan(
     probe: object,
     *,
     alpha: float = 0.01,
-    references: Iterable[Model] | None = None,
+    references: Iterable[Model] | str | os.PathLike[str] | None = None,
+    holdout: object = None,
     seed: int = 0,
     source: str = "",
     progress: Progress | None = None,
@@ -47,11 +65,16 @@ def scan(
         a good size.
     alpha : float in (0, 1)
         Level of the test: the false-alarm rate on clean models.
-    references : iterable of nn.Module or None
-        Clean models of the same task. With them the p-value is conformal, without them it comes
-        from a law fitted to clean small image classifiers.
+    references : iterable of nn.Module, "train", path or None
+        At least 4 clean models of the same task, or what :func:`hessay.train_references` returned,
+        or a file of those; "train" trains them now, on ``holdout``.
+        A class is then compared with itself in them. Where they were trained as the model was and
+        are numerous enough for ``alpha`` the p-value is conformal; otherwise, as without any, it
+        comes from a law fitted to clean small image classifiers.
+    holdout : Probe, (inputs, targets), DataLoader, path or None
+        Labelled clean data to train references on; only with ``references="train"``.
     seed : int, >= 0
-        Of the smoothing noise and the eigensolver.
+        Of the smoothing noise, the eigensolver and references trained now.
     source : str
         Where the model came from, for the report.
     progress : callable or None
@@ -74,8 +97,9 @@ def scan(
     Source: the statistic is described in :mod:`hessay.detector.statistics`.
     """
     plan = Plan.of(probe, alpha=alpha, seed=seed, progress=progress)
-    scores = None if references is None else plan.reference_statistics(references)
-    return plan.scan(model, scores, source)
+    models = reference_models(references, holdout, seed=seed, progress=progress)
+    table = None if models is None else plan.references(models)
+    return plan.scan(model, table, source)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,56 +139,66 @@ class Plan:
             directions = principal_directions(flat)
         return Plan(checked, flat, directions, alpha, seed, tell, seconds)
 
-    def reference_statistics(self, references: Iterable[Model]) -> list[float]:
-        """S of each clean reference model on the probe.
+    def references(
+        self, models: Iterable[Model], *, trained_alike: bool | None = None
+    ) -> ReferenceTable:
+        """Measure clean reference models on the probe.
+
+        Parameters
+        ----------
+        models : iterable of nn.Module
+        trained_alike : bool or None
+            Whether they were trained as the scanned models were, so that ranks among them are a
+            p-value. None: yes, unless they come from :func:`hessay.train_references`.
 
         Raises
         ------
         ArgumentError
-            No references, or one for which the statistic is not defined.
+            Fewer than 4 references, or one for which the statistic is not defined.
         """
-        scores = []
+        alike = not isinstance(models, ReferenceModels) if trained_alike is None else trained_alike
+        found = []
         with _timed(self.seconds, "references"):
-            for number, reference in enumerate(references):
+            for number, reference in enumerate(models):
                 self.tell(f"reference model {number + 1}", 0.0)
-                scores.append(self.statistic(reference, f"reference model {number}"))
-        if not scores:
-            raise ArgumentError(
-                "references is empty; pass clean models, or None to scan without any"
-            )
-        return scores
+                found.append(self.measured(reference, f"reference model {number}"))
+        return ReferenceTable.of(found, trained_alike=alike)
 
     def measure(self, model: Model) -> Measurement:
         """Measure one model on the probe."""
         return measure(model, self.probe, self.flat, self.directions, self.seed)
 
-    def statistic(self, model: Model, name: str) -> float:
-        """S of one model; ArgumentError with the first reason where it is not defined."""
+    def measured(self, model: Model, name: str) -> Measured:
+        """Measure one model; ArgumentError with the first reason where S is not defined."""
         found = self.measure(model)
         if found.measured is None:
             raise ArgumentError(f"{name} cannot be used: {found.reasons[0]}")
-        return found.measured.reach.statistic
+        return found.measured
 
-    def scan(self, model: Model, references: Sequence[float] | None, source: str) -> Report:
-        """Scan one model against the statistics of the references, if there are any."""
+    def scan(self, model: Model, references: ReferenceTable | None, source: str) -> Report:
+        """Scan one model, against references if there are any."""
         seconds = dict(self.seconds)
         self.tell("slopes and finite steps", 0.1)
         with _timed(seconds, "measure"):
             found = self.measure(model)
         table: tuple[Evidence, ...] = ()
         spectrum: SpectrumSummary | None = None
+        class_map: ClassMap | None = None
         notes: tuple[str, ...] = ()
         if found.measured is None:
             decision = abstain(found.reasons)
         else:
-            decision = decide(
-                found.measured.reach, found.n_classes, CLEAN_NULL, references, self.alpha
-            )
-            decision = withhold(decision, found.measured.caveats)
+            measured = found.measured
+            self.tell("tests", 0.5)
+            with _timed(seconds, "tests"):
+                tests, class_map = self._tests(model, measured, references)
+                decision = withhold(decide(tests, self.alpha), measured.caveats)
+            if references is not None:
+                notes += references.remarks(measured)
             self.tell("straight steps", 0.6)
             with _timed(seconds, "evidence"):
-                rates = straight_step_rates(model, self.probe, found.measured, self.directions)
-            table = evidence_table(found.measured, rates, decision, CLEAN_NULL)
+                rates = straight_step_rates(model, self.probe, measured, self.directions)
+            table = evidence_table(measured, rates, tests)
             self.tell("spectrum off the data", 0.7)
             with _timed(seconds, "spectrum"):
                 try:
@@ -172,7 +206,7 @@ class Plan:
                         model, self.probe, self.directions.basis, found.n_classes, self.seed
                     )
                 except NotConverged as error:
-                    notes = (f"the spectrum is not shown, and decides nothing: {error}",)
+                    notes += (f"the spectrum is not shown, and decides nothing: {error}",)
         self.tell("done", 1.0)
         return compose(
             model,
@@ -180,6 +214,8 @@ class Plan:
             self.directions,
             found,
             decision,
+            references=references,
+            class_map=class_map,
             table=table,
             spectrum=spectrum,
             notes=notes,
@@ -188,6 +224,39 @@ class Plan:
             source=source,
             seconds=seconds,
         )
+
+    def _tests(
+        self, model: Model, measured: Measured, references: ReferenceTable | None
+    ) -> tuple[tuple[Test, ...], ClassMap | None]:
+        n_classes = len(measured.reach.log_ratio)
+        if references is not None:
+            ranked = rank_test(measured, references, n_classes, self.alpha)
+            if ranked is not None:
+                together = ranked.suspect is None and ranked.rejects(self.alpha)
+                return (ranked,), self._class_map(model, measured) if together else None
+        main = (
+            reach_test(measured.reach, n_classes, self.alpha)
+            if references is None
+            else profile_test(measured, references, n_classes, self.alpha)
+        )
+        moving, class_map = interaction_test(
+            measured.interaction,
+            n_classes,
+            self.alpha,
+            lambda: self._class_map(model, measured),
+        )
+        return (main, moving), class_map
+
+    def _class_map(self, model: Model, measured: Measured) -> ClassMap:
+        with frozen(model):
+            return find_class_map(
+                model,
+                some_inputs(self.probe, STEP_PROBES),
+                measured.interaction.directions,
+                radius=MAP_RADIUS * self.directions.radius,
+                bounds=input_range(self.probe),
+                basis=self.directions.basis,
+            )
 
 
 @contextmanager

@@ -39,8 +39,10 @@ VARIANCE_SHARE = 0.90  # of the probe's variance, projected out; settled on the 
 # predictions survive. A backdoor can make a network so brittle that the largest does not serve.
 NOISES = (0.5, 0.25, 0.125)
 DRAWS = 2  # one antithetic pair
-# Lengths of the finite steps, as shares of the probe's radius. Triggers that work have 0.2 to 0.8.
-STEP_RADII = (0.36, 0.72, 1.0)
+# Lengths of the finite steps, as shares of the probe's radius. Triggers that work have 0.2 to 0.8, but
+# steps that long move rough networks (attention, BatchNorm) into any class; short ones do not.
+STEP_RADII = (0.09, 0.18)
+MAP_RADIUS = 0.36  # of the step that has to carry out a map of classes, same unit
 STEPS = 3  # of the refinement, at each length
 STEP_PROBES = 256  # half of them to find a step, half to judge it
 FINITE_FLOOR = 0.05  # of the median: a class whose margin no step lowers still has a logarithm

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from hessay.errors import UntrustedFile
@@ -58,6 +59,18 @@ def load_safetensors(path: Path) -> dict[str, torch.Tensor]:
         raise UntrustedFile(
             f"refusing {path}: safetensors cannot read it ({shown(error, 200)})"
         ) from error
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Free text a safetensors file carries about itself; empty where it has none.
+
+    Parameters
+    ----------
+    path : Path
+        A file that :func:`load_safetensors` accepted.
+    """
+    with safe_open(path, framework="pt") as file:
+        return file.metadata() or {}
 
 
 def _check_header(path: Path) -> None:

@@ -1,0 +1,57 @@
+"""``hessay calibrate``: small clean networks of the user's own, as references for later scans."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from hessay.cli.streams import complain, emit, guarded, progress_bar
+
+
+def calibrate(
+    data: Annotated[
+        str,
+        typer.Option(
+            metavar="HOLDOUT.npz",
+            help="Clean inputs (n, ...) as `inputs` and labels as `targets`; not the later probe.",
+        ),
+    ],
+    output: Annotated[
+        str,
+        typer.Option("--output", "-o", metavar="FILE", help="Where the networks go: .safetensors."),
+    ],
+    n: Annotated[int, typer.Option("--n", help="Networks to train; 8 are good.")] = 8,
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes over the data; by default about 800 updates.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no remarks.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
+) -> int:
+    """Train reference networks on clean data: seconds, once for all models of a data set.
+
+    Exit code: 0 written, 2 could not run.
+    """
+
+    def body() -> int:
+        from hessay.probe import Probe
+        from hessay.references import train_references
+        from hessay.render.files import check_writable
+
+        target = check_writable(output)
+        with progress_bar(quiet=quiet) as progress:
+            found = train_references(
+                Probe.load(data), n=n, epochs=epochs, seed=seed, progress=progress
+            )
+        found.save(target)
+        lines = [
+            f"{accuracy:.3f}  {arch}"
+            for arch, accuracy in zip(found.architectures, found.accuracy, strict=True)
+        ]
+        emit("accuracy on rows kept back, architecture\n" + "\n".join(lines) + "\n")
+        if not quiet:
+            complain(f"use them with hessay scan --references {output}", "note")
+        return 0
+
+    return guarded(body, debug=debug)

@@ -1,0 +1,131 @@
+"""What was measured on clean reference models, and what it may be used for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hessay.detector.constants import INTERACTION_NULL, PROFILE_NULL
+from hessay.detector.measure import Measured
+from hessay.detector.profile import MIN_REFERENCES, ClassProfile, fit_profile, left_out
+from hessay.errors import ArgumentError
+
+UNLIKE = 5.0  # robust standard deviations of a bystander beyond which two trainings were not alike
+_SPREAD_FLOOR = 0.05  # of a bystander, natural logarithm: what seeds alone do to it
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceTable:
+    """Class reaches of k clean models on the scan's probe."""
+
+    log_ratios: NDArray[np.float64]  # (k, C): log(reach / median), dimensionless
+    interactions: NDArray[np.float64]  # (k,): I of each, dimensionless
+    bystanders: NDArray[np.float64]  # (k, b): logarithms of what only the training changes
+    trained_alike: bool  # whether the caller says that they were trained as the scanned model was
+
+    @staticmethod
+    def of(measured: Sequence[Measured], *, trained_alike: bool) -> ReferenceTable:
+        """Collect the measurements of the references.
+
+        Raises
+        ------
+        ArgumentError
+            Fewer than 4, or models of different numbers of classes.
+        """
+        if len(measured) < MIN_REFERENCES:
+            raise ArgumentError(
+                f"{len(measured)} reference models are too few for a class profile; give at least "
+                f"{MIN_REFERENCES}, 8 are good, or none"
+            )
+        sizes = sorted({len(m.reach.log_ratio) for m in measured})
+        if len(sizes) > 1:
+            raise ArgumentError(
+                f"the reference models have {' and '.join(map(str, sizes))} classes; give models of "
+                "one task"
+            )
+        return ReferenceTable(
+            np.stack([m.reach.log_ratio for m in measured]),
+            np.array([m.interaction.statistic for m in measured]),
+            np.stack([bystanders(m) for m in measured]),
+            trained_alike,
+        )
+
+    @cached_property
+    def profile(self) -> ClassProfile:
+        """What the references have in common."""
+        return fit_profile(self.log_ratios)
+
+    def suspects(self, threshold: float) -> tuple[int, ...]:
+        """Find references that stand out of the profile of the others, and may be poisoned."""
+        if len(self.log_ratios) <= MIN_REFERENCES:
+            return ()
+        return tuple(int(i) for i in np.flatnonzero(left_out(self.log_ratios) > threshold))
+
+    def remarks(self, measured: Measured) -> tuple[str, ...]:
+        """Say what a reader should know about these references, beside the verdict."""
+        said = []
+        odd = self.suspects(PROFILE_NULL.threshold(0.01, self.log_ratios.shape[1]))
+        if odd:
+            said.append(
+                f"reference model {', '.join(map(str, odd))} stands out among the others: it may be "
+                "poisoned itself, which costs power; leave it out"
+            )
+        if self.trained_alike and (difference := self.unlike(measured)):
+            said.append(
+                f"the model was not trained as the references were: {difference}; ranks among them "
+                "are no p-value, the law over other clean models is used"
+            )
+        return tuple(said)
+
+    def unlike(self, measured: Measured) -> str:
+        """Say in what the scanned model was trained otherwise than the references; "" if in nothing.
+
+        The quantities compared hardly depend on one class standing out.
+        """
+        centre = np.median(self.bystanders, axis=0)
+        gaps = np.abs(self.bystanders - centre)
+        spread = np.maximum(1.4826 * np.median(gaps, axis=0), _SPREAD_FLOOR)
+        off = (bystanders(measured) - centre) / spread
+        worst = int(np.abs(off).argmax())
+        if abs(off[worst]) <= UNLIKE:
+            return ""
+        return (
+            f"its {BYSTANDERS[worst]} is {abs(off[worst]):.1f} standard deviations "
+            f"{'above' if off[worst] > 0 else 'below'} the reference models'"
+        )
+
+    def scores(self, measured: Measured, level: float) -> NDArray[np.float64] | None:
+        """Scores of the references, each left out in turn, and, last, of the scanned model, (k + 1,).
+
+        A score is the larger of z and I, each over its threshold at ``level``. None where ranks of
+        k + 1 values cannot reach the level, or where the references are not of the model's kind.
+        """
+        k, n_classes = self.log_ratios.shape
+        reaches = 1.0 / (k + 1) <= level * (1.0 + 1e-12)
+        if not self.trained_alike or not reaches or k < MIN_REFERENCES or self.unlike(measured):
+            return None
+        z = left_out(np.vstack([self.log_ratios, measured.reach.log_ratio]))
+        moved = np.append(self.interactions, measured.interaction.statistic)
+        scores: NDArray[np.float64] = np.maximum(
+            z / PROFILE_NULL.threshold(level, n_classes),
+            moved / INTERACTION_NULL.threshold(level, n_classes),
+        )
+        return scores
+
+
+BYSTANDERS = ("median reach", "share of predictions that noise overthrows", "size of the logits")
+
+
+def bystanders(measured: Measured) -> NDArray[np.float64]:
+    """Logarithms of quantities that the recipe changes and one target class hardly does, (3,)."""
+    return np.log(
+        [
+            float(np.median(measured.reach.reach)),
+            1.0 - measured.agreement + 0.01,
+            measured.logit_scale,
+        ]
+    )
