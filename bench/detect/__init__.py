@@ -1,0 +1,1 @@
+"""The published defences beside hessay: cases with known truth, contenders, their summary."""
