@@ -168,4 +168,12 @@ def build(
     if trigger is not None:
         rate = attack_success_rate(model, data.test_inputs, data.test_targets, trigger, spec.target)
         facts["attack_success"] = round(rate, 4)
+    if not small:  # two probes serve all, so that references are measured twice and not per model
+        data = load_dataset("fashion-mnist", seed=spec.seed % 2)
     return model, data.test_inputs[:N_PROBES], data.test_targets[:N_PROBES], facts
+
+
+def reference_holdout() -> tuple[Tensor, Tensor]:
+    """Clean Fashion-MNIST rows to train references on: none of them is in a probe."""
+    data = load_dataset("fashion-mnist", seed=77)
+    return data.train_inputs[:5000], data.train_targets[:5000]

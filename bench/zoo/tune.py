@@ -1,8 +1,8 @@
-"""Measure S on the tuning population and fit the null law: the source of the frozen constants.
+"""Measure the tuning population and fit the laws of clean models: the source of the frozen constants.
 
-Usage: python bench/zoo/tune.py [--cache DIR] [--only TEXT]
-Writes bench/zoo/tuning.json: one row a model, and the fit. Resumable: trained weights are kept in
-the cache folder, one file a model.
+Usage: python bench/zoo/tune.py [--cache DIR] [--part 0/2]
+Writes bench/zoo/tuning.json: one row a model, and the fits. Resumable, and to be shared out: weights
+and rows are kept in the cache folder, one file a model; the process that finds all rows there fits.
 """
 
 from __future__ import annotations
@@ -11,92 +11,137 @@ import argparse
 import json
 import time
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from population import build, tuning_population
+from population import Spec, build, reference_holdout, tuning_population
 
+from hessay.detector.alarms import ALL_CLASSES, ONE_CLASS
 from hessay.detector.calibration import CleanNull
+from hessay.detector.reference_table import ReferenceTable, bystanders
 from hessay.detector.scan import Plan
 from hessay.probe import Probe
+from hessay.references import ReferenceModels, train_references
 
 ALPHA = 0.01
 OUT = Path(__file__).with_name("tuning.json")
 
 
-def measured_row(spec: Any, cache: Path) -> dict[str, Any]:
-    """Train or load one model and measure it."""
-    model, inputs, targets, row = build(spec, cache)
+@cache
+def plan_and_references(digest: str) -> tuple[Plan, ReferenceTable]:
+    """One of the two Fashion-MNIST probes, with eight references trained on a holdout."""
+    probe = PROBES[digest]
+    plan = Plan.of(probe, alpha=ALPHA, seed=0, progress=None)
+    path = CACHE[0] / "references.safetensors"
+    if not path.exists():
+        train_references(reference_holdout(), seed=0).save(path)
+    return plan, plan.references(ReferenceModels.load(path))
+
+
+PROBES: dict[str, Probe] = {}
+CACHE: list[Path] = []
+
+
+def measured_row(spec: Spec) -> dict[str, Any]:
+    """Train or load one model and measure it, or read what was measured."""
+    path = CACHE[0] / "rows" / f"{spec.key}.json"
+    if path.exists():
+        row: dict[str, Any] = json.loads(path.read_text())
+        return row
+    model, inputs, targets, row = build(spec, CACHE[0])
+    probe = Probe(inputs, targets)
+    PROBES[probe.digest] = probe
+    references = None
+    if spec.data == "fashion-mnist":
+        plan, references = plan_and_references(probe.digest)
+    else:
+        plan = Plan.of(probe, alpha=ALPHA, seed=0, progress=None)
     start = time.process_time()
-    plan = Plan.of(Probe(inputs, targets), alpha=ALPHA, seed=0, progress=None)
     found = plan.measure(model)
     row["cpu_seconds"] = round(time.process_time() - start, 2)
     row["reasons"] = list(found.reasons)
     if found.measured is not None:
-        row["S"] = round(found.measured.reach.statistic, 4)
-        row["suspect"] = found.measured.reach.suspect
-        row["agreement"] = round(found.measured.agreement, 4)
-        row["log_ratio"] = np.round(found.measured.reach.log_ratio, 4).tolist()
+        measured = found.measured
+        row["S"] = round(measured.reach.statistic, 4)
+        row["F"] = round(measured.map_rate, 4)
+        row["I"] = round(measured.interaction.statistic, 4)
+        row["suspect"] = measured.reach.suspect
+        row["agreement"] = round(measured.agreement, 4)
+        row["log_ratio"] = np.round(measured.reach.log_ratio, 4).tolist()
+        row["bystanders"] = np.round(bystanders(measured), 4).tolist()
+        if references is not None:
+            z = references.profile.deviations(measured.reach.log_ratio)
+            row["z"], row["z_suspect"] = round(float(z.max()), 3), int(z.argmax())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(row))
     return row
 
 
-def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Fit the null on the clean models and count what its threshold does to the population."""
-    clean = [row for row in rows if row["attack"] == "clean" and "S" in row]
-    effective = [row for row in rows if "S" in row and (row["attack_success"] or 0.0) >= 0.5]
-    null = CleanNull.fit([row["S"] for row in clean], 10)
-    threshold = null.threshold(ALPHA, 10)
+def law(rows: list[dict[str, Any]], name: str, suspect: str, share: float) -> dict[str, Any]:
+    """Fit one law on the clean models and count what its threshold does to the population."""
+    clean = [row for row in rows if row["attack"] == "clean" and name in row]
+    effective = [row for row in rows if name in row and (row["attack_success"] or 0.0) >= 0.5]
+    null = CleanNull.fit([row[name] for row in clean], 10)
+    threshold = null.threshold(share * ALPHA, 10)
+
+    def right(row: dict[str, Any]) -> bool:
+        return bool(row[name] > threshold) and (not suspect or row[suspect] == row["target"])
+
     groups: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     for row in clean:
         entry = groups[f"{row['data']} {row['arch']}"]
-        entry[0] += row["S"] > threshold
+        entry[0] += row[name] > threshold
         entry[1] += 1
     for row in effective:
         entry = groups[f"{row['data']} {row['arch']}"]
-        entry[2] += row["S"] > threshold and row["suspect"] == row["target"]
+        entry[2] += right(row)
         entry[3] += 1
     return {
         "start": round(null.start, 4),
         "scale": round(null.scale, 4),
         "n_models": null.n_models,
         "threshold": round(threshold, 4),
-        "false_alarms": [sum(row["S"] > threshold for row in clean), len(clean)],
-        "hits": [
-            sum(row["S"] > threshold and row["suspect"] == row["target"] for row in effective),
-            len(effective),
-        ],
-        "inconclusive": sum("S" not in row for row in rows),
-        "clean_largest": sorted((row["S"] for row in clean), reverse=True)[:5],
-        "effective_smallest": sorted(row["S"] for row in effective)[:8],
+        "false_alarms": [sum(row[name] > threshold for row in clean), len(clean)],
+        "hits": [sum(map(right, effective)), len(effective)],
+        "clean_largest": sorted((row[name] for row in clean), reverse=True)[:5],
+        "effective_smallest": sorted(row[name] for row in effective)[:8],
         "false_alarms_clean_hits_effective": dict(groups),
     }
 
 
+def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Fit the three laws; a class map is no evidence of one target, so F has no hits here."""
+    one = [row for row in rows if row["attack"] != "all_to_all"]
+    return {
+        "S": law(one, "S", "suspect", ONE_CLASS),
+        "z": law(one, "z", "z_suspect", ONE_CLASS),
+        "F": law([r for r in rows if r["attack"] in ("clean", "all_to_all")], "F", "", ALL_CLASSES),
+        "without_a_statistic": sum("S" not in row for row in rows),
+    }
+
+
 def main() -> None:
-    """Run the population."""
+    """Run the population, or a part of it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", type=Path, default=Path("build/zoo"))
-    parser.add_argument("--only", default="", help="part of the model's key")
-    parser.add_argument("--train-only", action="store_true")
+    parser.add_argument("--part", default="0/1", help="k/n: every n-th model from the k-th on")
     options = parser.parse_args()
+    CACHE.append(options.cache)
     torch.set_num_threads(1)
-    rows = []
-    for spec in tuning_population():
-        if options.only not in spec.key:
-            continue
-        if options.train_only:
-            print(spec.key, build(spec, options.cache)[3]["attack_success"], flush=True)
-        else:
-            rows.append(measured_row(spec, options.cache))
-            last = rows[-1]
-            print(spec.key, last["attack_success"], last.get("S"), last["reasons"], flush=True)
-    if options.train_only:
-        return
-    result = summary(rows)
-    print(json.dumps(result, indent=1))
-    if not options.only:
+    part, parts = (int(number) for number in options.part.split("/"))
+    population = list(tuning_population())
+    for done, spec in enumerate(population[part::parts]):
+        row = measured_row(spec)
+        said = (row["attack_success"], row.get("S"), row.get("z"), row.get("F"), row["reasons"])
+        print(f"{done + 1}/{len(population[part::parts])}", spec.key, *said, flush=True)
+    files = [options.cache / "rows" / f"{spec.key}.json" for spec in population]
+    if all(file.exists() for file in files):
+        rows = [json.loads(file.read_text()) for file in files]
+        result = summary(rows)
+        print(json.dumps(result, indent=1))
         OUT.write_text(json.dumps({"summary": result, "models": rows}, indent=1) + "\n")
 
 

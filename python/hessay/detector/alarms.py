@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 from hessay.detector.calibration import CleanNull, conformal_rank
-from hessay.detector.constants import CLEAN_NULL, INTERACTION_NULL, MIN_MAP_RATE, PROFILE_NULL
+from hessay.detector.constants import CLEAN_NULL, MAP_NULL, PROFILE_NULL
 from hessay.detector.decide import Test
-from hessay.detector.interaction import Interaction
 from hessay.detector.measure import Measured
 from hessay.detector.reference_table import ReferenceTable
 from hessay.detector.statistics import ClassReach
-from hessay.hessian.class_map import ClassMap
 
 ONE_CLASS = 0.8  # share of alpha for one target (or several); the rest for a map of all classes
 ALL_CLASSES = 1.0 - ONE_CLASS
@@ -71,7 +68,7 @@ def rank_test(
 ) -> Test | None:
     """Conformal test among references trained like the model; None where there are too few.
 
-    One score holds both the class profile and the interaction, so the whole alpha is its own.
+    One score holds both the class profile and the class map, so the whole alpha is its own.
 
     Source: Vovk, Gammerman & Shafer 2005, Algorithmic Learning in a Random World, ch. 2.
     """
@@ -84,7 +81,7 @@ def rank_test(
     assert threshold is not None
     z = table.profile.deviations(measured.reach.log_ratio)
     by_class = float(z.max()) / PROFILE_NULL.threshold(alpha, n_classes)
-    moved = measured.interaction.statistic / INTERACTION_NULL.threshold(alpha, n_classes)
+    moved = measured.map_rate / MAP_NULL.threshold(alpha, n_classes)
     suspect = int(z.argmax()) if by_class >= moved else None
     what = "all classes together" if suspect is None else f"class {suspect}"
     held = f"score {own:.2f}, threshold {threshold:.2f}, conformal p = {rank.p_value:.2g}"
@@ -102,46 +99,25 @@ def rank_test(
     )
 
 
-def interaction_test(
-    found: Interaction, n_classes: int, alpha: float, confirm: Callable[[], ClassMap]
-) -> tuple[Test, ClassMap | None]:
-    """Hold I against its law; an alarm counts only where a short step carries it out.
-
-    Parameters
-    ----------
-    found : Interaction
-    n_classes : int
-    alpha : float in (0, 1)
-    confirm : callable
-        Looks for the class map; called only after an alarm.
-    """
-    level = ALL_CLASSES * alpha
-    threshold = INTERACTION_NULL.threshold(level, n_classes)
-    p_value = INTERACTION_NULL.p_value(found.statistic, n_classes)
-    held = f"I = {found.statistic:.2f}, threshold {threshold:.2f}, p = {p_value:.2g}"
-    class_map = confirm() if p_value <= level else None
-    vetoed, carried = "", ""
-    if class_map is not None:
-        rate = f"{class_map.flip_rate:.0%} of the probes"
-        if class_map.flip_rate < MIN_MAP_RATE:
-            vetoed = (
-                f"classes interact through one direction ({held}), but no short step along it moves more "
-                f"than {rate} to one other class each: no alarm"
-            )
-        carried = f"; a short step moves {rate}, class by class, to {list(class_map.destination)}"
-    test = Test(
-        name="class_interaction",
-        statistic=found.statistic,
+def map_test(measured: Measured, n_classes: int, alpha: float) -> Test:
+    """Hold F, what the best short step does to all classes together, against its law."""
+    rate = measured.map_rate
+    threshold = MAP_NULL.threshold(ALL_CLASSES * alpha, n_classes)
+    p_value = MAP_NULL.p_value(rate, n_classes)
+    held = f"F = {rate:.2f}, threshold {threshold:.2f}, p = {p_value:.2g}"
+    goal = [] if measured.class_map is None else measured.class_map.destination.tolist()
+    return Test(
+        name="class_map_rate",
+        statistic=rate,
         threshold=threshold,
         p_value=p_value,
         weight=ALL_CLASSES,
         suspect=None,
-        law=_law("I", INTERACTION_NULL),
-        alarm=f"all classes are moved together by one direction off the data: {held}{carried}",
-        calm=f"no direction moves all classes together ({held})",
-        vetoed=vetoed,
+        law=_law("F", MAP_NULL),
+        alarm=f"one short step off the data moves {rate:.0%} of the probes, class by class, to {goal}: "
+        f"{held}",
+        calm=f"no short step moves every class to another one ({held})",
     )
-    return test, class_map
 
 
 def _law(symbol: str, null: CleanNull) -> str:

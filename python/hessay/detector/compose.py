@@ -14,7 +14,6 @@ from hessay.detector.decide import Decision
 from hessay.detector.measure import Measurement
 from hessay.detector.reference_table import ReferenceTable
 from hessay.detector.statistics import PrincipalDirections
-from hessay.hessian.class_map import ClassMap
 from hessay.hessian.model.evaluate import Model
 from hessay.hessian.model.inspect import device_of, parameter_count
 from hessay.loading import describe, model_digest
@@ -31,7 +30,6 @@ def compose(
     decision: Decision,
     *,
     references: ReferenceTable | None,
-    class_map: ClassMap | None,
     table: tuple[Evidence, ...],
     spectrum: SpectrumSummary | None,
     notes: tuple[str, ...],
@@ -47,8 +45,6 @@ def compose(
     model, probe, directions, found, decision
         Of one scan.
     references : ReferenceTable or None
-    class_map : ClassMap or None
-        Where the model raised the alarm that looks for one.
     table : tuple of Evidence
         Empty when the statistic was not defined.
     spectrum : SpectrumSummary or None
@@ -62,8 +58,9 @@ def compose(
     measured = found.measured
     flagged = decision.flagged_class
     direction = None
-    moved = class_map if decision.verdict is Verdict.FLAGGED and flagged is None else None
+    moved = None
     if measured is not None and decision.verdict is Verdict.FLAGGED:
+        moved = measured.class_map if flagged is None else None
         row = measured.slopes.off_data[flagged] if moved is None else moved.perturbation
         direction = tuple(float(v) for v in row / np.linalg.norm(row))
     test = decision.test

@@ -118,15 +118,16 @@ _TITLES = {
     "reference_rank": (
         "How far the model stands out among clean reference models trained like it",
         (
-            "larger of max z (class profile) and I (class interaction), each over its threshold at "
+            "larger of max z (class profile) and F (class map), each over its threshold at "
             "alpha; every reference is judged by the others in the same way"
         ),
     ),
-    "class_interaction": (
-        "How far one direction dominates what moves classes differently: all-to-all backdoors",
+    "class_map_rate": (
+        "Probes that one short step sends, class by class, to another class each: all-to-all backdoors",
         (
-            "I = log of the largest over the second eigenvalue of the interaction of predicted class and "
-            "logit in the mean Jacobian, smoothed, off the data; an alarm must be carried out by a short step"
+            "F = share of the probes that arrive; perturbation and map of classes are found together, "
+            "from the leading directions of the interaction of predicted class and logit in the mean "
+            "Jacobian off the data, and judged on other probes"
         ),
     ),
 }

@@ -11,6 +11,7 @@ from hessay.detector import validity
 from hessay.detector.interaction import Interaction, interaction
 from hessay.detector.statistics import (
     DRAWS,
+    MAP_RADIUS,
     NOISES,
     STEP_PROBES,
     STEP_RADII,
@@ -23,6 +24,7 @@ from hessay.detector.statistics import (
     natural_reach,
 )
 from hessay.errors import ProbeError
+from hessay.hessian.class_map import ClassMap, find_class_map
 from hessay.hessian.jacobian import ClassJacobians, class_jacobians
 from hessay.hessian.model.evaluate import Inputs, Model, logits_of
 from hessay.hessian.model.freeze import frozen
@@ -39,11 +41,17 @@ class Measured:
     refined: RefinedDirections
     reach: ClassReach
     interaction: Interaction
+    class_map: ClassMap | None  # None where classes and inputs do not interact: a linear model
     logit_scale: float  # root mean square of the centred logits, logits
     noise: float  # standard deviation of the smoothing noise, input units
     agreement: float  # share of predictions that survive the smoothing noise
     backward_passes: int
     caveats: tuple[str, ...]  # what forbids CLEAN, though not FLAGGED
+
+    @property
+    def map_rate(self) -> float:
+        """F, the share of the probes that the class map's perturbation carries there, [0, 1]."""
+        return 0.0 if self.class_map is None else self.class_map.flip_rate
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,6 +128,17 @@ def measure(
             basis=directions.basis,
             steps=STEPS,
         )
+        together = interaction(jacobians, directions)
+        class_map = None
+        if len(together.directions) > 0:
+            class_map = find_class_map(
+                model,
+                some_inputs(probe, STEP_PROBES),
+                together.directions,
+                radius=MAP_RADIUS * directions.radius,
+                bounds=input_range(probe),
+                basis=directions.basis,
+            )
     reasons = validity.immovable(refined)
     if reasons:
         return Measurement(logits, accuracy, None, reasons)
@@ -127,7 +146,8 @@ def measure(
         slopes,
         refined,
         class_reach(slopes, refined, natural_reach(flat, jacobians.predicted, len(slopes.reach))),
-        interaction(jacobians, directions),
+        together,
+        class_map,
         float(np.sqrt(np.square(logits - logits.mean(axis=1, keepdims=True)).mean())),
         jacobians.noise,
         jacobians.agreement,

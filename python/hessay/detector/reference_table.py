@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from hessay.detector.constants import INTERACTION_NULL, PROFILE_NULL
+from hessay.detector.constants import MAP_NULL, PROFILE_NULL
 from hessay.detector.measure import Measured
 from hessay.detector.profile import MIN_REFERENCES, ClassProfile, fit_profile, left_out
 from hessay.errors import ArgumentError
@@ -23,7 +23,7 @@ class ReferenceTable:
     """Class reaches of k clean models on the scan's probe."""
 
     log_ratios: NDArray[np.float64]  # (k, C): log(reach / median), dimensionless
-    interactions: NDArray[np.float64]  # (k,): I of each, dimensionless
+    map_rates: NDArray[np.float64]  # (k,): F of each, [0, 1]
     bystanders: NDArray[np.float64]  # (k, b): logarithms of what only the training changes
     trained_alike: bool  # whether the caller says that they were trained as the scanned model was
 
@@ -49,7 +49,7 @@ class ReferenceTable:
             )
         return ReferenceTable(
             np.stack([m.reach.log_ratio for m in measured]),
-            np.array([m.interaction.statistic for m in measured]),
+            np.array([m.map_rate for m in measured]),
             np.stack([bystanders(m) for m in measured]),
             trained_alike,
         )
@@ -101,7 +101,7 @@ class ReferenceTable:
     def scores(self, measured: Measured, level: float) -> NDArray[np.float64] | None:
         """Scores of the references, each left out in turn, and, last, of the scanned model, (k + 1,).
 
-        A score is the larger of z and I, each over its threshold at ``level``. None where ranks of
+        A score is the larger of z and F, each over its threshold at ``level``. None where ranks of
         k + 1 values cannot reach the level, or where the references are not of the model's kind.
         """
         k, n_classes = self.log_ratios.shape
@@ -109,10 +109,10 @@ class ReferenceTable:
         if not self.trained_alike or not reaches or k < MIN_REFERENCES or self.unlike(measured):
             return None
         z = left_out(np.vstack([self.log_ratios, measured.reach.log_ratio]))
-        moved = np.append(self.interactions, measured.interaction.statistic)
+        moved = np.append(self.map_rates, measured.map_rate)
         scores: NDArray[np.float64] = np.maximum(
             z / PROFILE_NULL.threshold(level, n_classes),
-            moved / INTERACTION_NULL.threshold(level, n_classes),
+            moved / MAP_NULL.threshold(level, n_classes),
         )
         return scores
 

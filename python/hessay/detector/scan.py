@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from hessay.detector.alarms import interaction_test, profile_test, rank_test, reach_test
+from hessay.detector.alarms import map_test, profile_test, rank_test, reach_test
 from hessay.detector.compose import compose
 from hessay.detector.decide import Test, abstain, decide, withhold
 from hessay.detector.evidence import evidence_table, straight_step_rates
@@ -19,22 +19,16 @@ from hessay.detector.measure import (
     Measured,
     Measurement,
     flatten,
-    input_range,
     measure,
-    some_inputs,
 )
 from hessay.detector.reference_table import ReferenceTable
 from hessay.detector.spectrum_summary import off_data_spectrum
 from hessay.detector.statistics import (
-    MAP_RADIUS,
-    STEP_PROBES,
     PrincipalDirections,
     principal_directions,
 )
 from hessay.errors import ArgumentError, NotConverged, ProbeError
-from hessay.hessian.class_map import ClassMap, find_class_map
 from hessay.hessian.model.evaluate import Model
-from hessay.hessian.model.freeze import frozen
 from hessay.loading.probe_arrays import require_class_numbers
 from hessay.probe import Probe, as_probe
 from hessay.references import ReferenceModels, reference_models
@@ -183,7 +177,6 @@ class Plan:
             found = self.measure(model)
         table: tuple[Evidence, ...] = ()
         spectrum: SpectrumSummary | None = None
-        class_map: ClassMap | None = None
         notes: tuple[str, ...] = ()
         if found.measured is None:
             decision = abstain(found.reasons)
@@ -191,7 +184,7 @@ class Plan:
             measured = found.measured
             self.tell("tests", 0.5)
             with _timed(seconds, "tests"):
-                tests, class_map = self._tests(model, measured, references)
+                tests = self._tests(measured, references)
                 decision = withhold(decide(tests, self.alpha), measured.caveats)
             if references is not None:
                 notes += references.remarks(measured)
@@ -215,7 +208,6 @@ class Plan:
             found,
             decision,
             references=references,
-            class_map=class_map,
             table=table,
             spectrum=spectrum,
             notes=notes,
@@ -225,38 +217,15 @@ class Plan:
             seconds=seconds,
         )
 
-    def _tests(
-        self, model: Model, measured: Measured, references: ReferenceTable | None
-    ) -> tuple[tuple[Test, ...], ClassMap | None]:
+    def _tests(self, measured: Measured, references: ReferenceTable | None) -> tuple[Test, ...]:
         n_classes = len(measured.reach.log_ratio)
-        if references is not None:
-            ranked = rank_test(measured, references, n_classes, self.alpha)
-            if ranked is not None:
-                together = ranked.suspect is None and ranked.rejects(self.alpha)
-                return (ranked,), self._class_map(model, measured) if together else None
-        main = (
-            reach_test(measured.reach, n_classes, self.alpha)
-            if references is None
-            else profile_test(measured, references, n_classes, self.alpha)
-        )
-        moving, class_map = interaction_test(
-            measured.interaction,
-            n_classes,
-            self.alpha,
-            lambda: self._class_map(model, measured),
-        )
-        return (main, moving), class_map
-
-    def _class_map(self, model: Model, measured: Measured) -> ClassMap:
-        with frozen(model):
-            return find_class_map(
-                model,
-                some_inputs(self.probe, STEP_PROBES),
-                measured.interaction.directions,
-                radius=MAP_RADIUS * self.directions.radius,
-                bounds=input_range(self.probe),
-                basis=self.directions.basis,
-            )
+        moving = map_test(measured, n_classes, self.alpha)
+        if references is None:
+            return reach_test(measured.reach, n_classes, self.alpha), moving
+        ranked = rank_test(measured, references, n_classes, self.alpha)
+        if ranked is not None:
+            return (ranked,)
+        return profile_test(measured, references, n_classes, self.alpha), moving
 
 
 @contextmanager
