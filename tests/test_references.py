@@ -11,10 +11,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import hessay
-from detection import SEED, TARGET, Nets
+from detection import ARCH, SEED, TARGET, Nets
 from hessay.errors import ArgumentError, ProbeError, UntrustedFile
 from hessay.references import ReferenceModels, architectures_for, train_references
-from hessay.training import load_dataset
+from hessay.training import load_dataset, train_classifier
 from hessay.verdict import Verdict
 
 
@@ -65,14 +65,28 @@ def test_a_scan_with_references_compares_classes_with_themselves(
     }
 
 
-def test_models_trained_alike_are_ranked_and_others_are_not(nets: Nets) -> None:
+@pytest.fixture(scope="module")
+def alike() -> list[torch.nn.Module]:
+    data = load_dataset("digits", seed=SEED)
+    rows, labels = data.train_inputs, data.train_targets
+    return [train_classifier(ARCH, rows, labels, epochs=40, seed=s) for s in range(1, 8)]
+
+
+def test_models_trained_alike_are_ranked_and_others_are_not(
+    nets: Nets, alike: list[torch.nn.Module]
+) -> None:
     probe = hessay.Probe(nets.inputs, nets.targets)
-    alike = hessay.scan(nets.poisoned, probe, references=[nets.clean] * 4, alpha=0.2)
-    assert alike.verdict is Verdict.FLAGGED
-    assert alike.evidence[0].name == "reference_rank"
-    assert alike.p_value == pytest.approx(0.2)
+    ranked = hessay.scan(nets.poisoned, probe, references=alike, alpha=0.125)
+    assert ranked.verdict is Verdict.FLAGGED
+    assert ranked.flagged_class == TARGET
+    assert ranked.evidence[0].name == "reference_rank"
+    assert ranked.p_value == pytest.approx(1 / 8)
+    # Seven references resolve no smaller level: the fitted law takes over.
+    strict = hessay.scan(nets.poisoned, probe, references=alike, alpha=0.01)
+    assert strict.evidence[0].name == "class_profile"
+    assert strict.verdict is Verdict.FLAGGED
     louder = torch.nn.Sequential(nets.poisoned, Times(1e3))
-    unlike = hessay.scan(louder, probe, references=[nets.clean] * 4, alpha=0.2)
+    unlike = hessay.scan(louder, probe, references=alike, alpha=0.125)
     assert unlike.evidence[0].name == "class_profile"
     assert any("not trained as the references were" in reason for reason in unlike.reasons)
 
@@ -86,10 +100,9 @@ class Times(torch.nn.Module):
         return self.factor * x
 
 
-def test_a_poisoned_reference_is_named(nets: Nets, references: ReferenceModels) -> None:
-    mixed = [*references, nets.clean, nets.poisoned]
-    report = hessay.scan(nets.clean, nets.inputs, references=mixed)
-    assert any("reference model 5 stands out" in reason for reason in report.reasons)
+def test_a_poisoned_reference_is_named(nets: Nets, alike: list[torch.nn.Module]) -> None:
+    report = hessay.scan(nets.clean, nets.inputs, references=[*alike, nets.poisoned])
+    assert any("reference model 7 stands out" in reason for reason in report.reasons)
 
 
 def test_architectures_follow_the_inputs() -> None:
@@ -109,7 +122,7 @@ def test_holdouts_that_teach_nothing_are_refused() -> None:
     with pytest.raises(ProbeError, match="labels"):
         train_references(noise)
     with pytest.raises(ProbeError, match="class 1 has 5 rows"):
-        train_references((noise, np.arange(300) >= 295))
+        train_references((noise, (np.arange(300) >= 295).astype(int)))
     with pytest.raises(ArgumentError, match="n must be"):
         train_references((noise, rng.integers(0, 3, 300)), n=1)
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hessay.attacks import attack_success_rate, poison
+from hessay.attacks import poison, success_rate
 from hessay.loading import build_architecture
 from hessay.training import accuracy, load_dataset, train_classifier
 
@@ -58,7 +58,7 @@ class Spec:
     data: str
     arch: str
     recipe: str
-    attack: str  # "clean", "badnets", "blend" or "sig"
+    attack: str  # "clean", or as in hessay.attacks.ATTACKS
     fraction: float
     target: int
     seed: int
@@ -113,6 +113,15 @@ def tuning_population() -> Iterator[Spec]:
                 fraction = (0.05, 0.02)[copy % 2]
                 yield Spec("fashion-mnist", arch, recipe, attack, fraction, seed % 10, seed)
                 seed += 1
+    # Maps of all classes, and a trigger of one pixel.
+    seed = 4000
+    for recipe in ("adam", "decay", "sgd"):
+        for arch in ("mlp:784-256-128-10", "cnn:1x28x28-10", "nets:residual"):
+            yield Spec("fashion-mnist", arch, recipe, "all_to_all", 0.1, -1, seed)
+            seed += 1
+            if recipe != "sgd":
+                yield Spec("fashion-mnist", arch, recipe, "pixel", 0.05, seed % 10, seed)
+                seed += 1
 
 
 def build(
@@ -136,17 +145,17 @@ def build(
         else (12000 if spec.arch.startswith(("mlp", "linear")) else 6000)
     )
     inputs, targets = data.train_inputs[:rows], data.train_targets[:rows]
-    trigger = None
+    backdoor = None
     if spec.attack != "clean":
         bad = poison(
             inputs,
             targets,
             attack=spec.attack,  # type: ignore[arg-type]
-            target=spec.target,
+            target=max(spec.target, 0),
             fraction=spec.fraction,
             seed=spec.seed,
         )
-        inputs, targets, trigger = bad.inputs, bad.targets, bad.trigger
+        inputs, targets, backdoor = bad.inputs, bad.targets, bad.backdoors[0]
     path = None if cache is None else cache / f"{spec.key}.pt"
     if path is not None and path.exists():
         model = build_architecture(spec.arch)
@@ -165,8 +174,8 @@ def build(
     facts: dict[str, Any] = asdict(spec)
     facts["accuracy"] = round(accuracy(model, data.test_inputs, data.test_targets), 4)
     facts["attack_success"] = None
-    if trigger is not None:
-        rate = attack_success_rate(model, data.test_inputs, data.test_targets, trigger, spec.target)
+    if backdoor is not None:
+        rate = success_rate(model, data.test_inputs, data.test_targets, backdoor)
         facts["attack_success"] = round(rate, 4)
     if not small:  # two probes serve all, so that references are measured twice and not per model
         data = load_dataset("fashion-mnist", seed=spec.seed % 2)

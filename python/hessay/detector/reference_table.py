@@ -117,15 +117,14 @@ class ReferenceTable:
         return scores
 
 
-BYSTANDERS = ("median reach", "share of predictions that noise overthrows", "size of the logits")
+BYSTANDERS = ("median reach", "size of the logits")
 
 
 def bystanders(measured: Measured) -> NDArray[np.float64]:
-    """Logarithms of quantities that the recipe changes and one target class hardly does, (3,)."""
+    """Logarithms of quantities that the recipe changes and one target class hardly does, (2,)."""
     return np.log(
         [
             float(np.median(measured.reach.reach)),
-            1.0 - measured.agreement + 0.01,
             measured.logit_scale,
         ]
     )
