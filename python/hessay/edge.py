@@ -9,13 +9,16 @@ Kolmogorov-Smirnov distance is beyond what noise gives is reported as not accept
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from hessay import _core
 from hessay._laws import FloatArray, RealArray, level, positive, real_vector
 from hessay.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["BulkEdge", "fit_edge"]
 
@@ -28,6 +31,7 @@ COUNTED = 2.0234492813801883
 DROPPED = 4.359420343913646
 MAX_LEVELS = 384  # order statistics used by one fit; neighbours carry almost the same information
 MAX_ROUNDS = 15
+PLOT_POINTS = 400
 MAX_STEPS = 30
 SMALLEST_SHAPE, LARGEST_SHAPE = 0.01, 1.0  # of k; at 0.01 the bulk is 4 % wide
 
@@ -55,6 +59,40 @@ class BulkEdge:
     method: Literal["qls", "qls_c"]  # gamma fitted, or known
     n_values: int  # positive eigenvalues used, outliers included
     n_outliers: int  # of them above the 0.99 quantile of Tracy-Widom
+
+    def plot(self, values: RealArray | None = None, *, ax: Axes | None = None) -> Axes:
+        """Draw the fitted law with its edge, over the eigenvalues where they are given.
+
+        Parameters
+        ----------
+        values : (k,) array, optional
+            The eigenvalues that were fitted.
+        ax : matplotlib Axes, optional
+            Where to draw; by default on a figure of its own.
+
+        Raises
+        ------
+        ArgumentError
+            matplotlib is missing (extra ``plot``), ``ax`` is not an Axes, or values are unfit.
+        """
+        from hessay.plotting import draw_bulk
+
+        positive_part = None if values is None else _positive_part(values)[0]
+        # From edge to edge, denser towards both; the law is infinite at 0 where gamma is 1.
+        angles = (np.arange(PLOT_POINTS) + 0.5) * (np.pi / PLOT_POINTS)
+        x = self.lower + (self.upper - self.lower) * np.sin(angles / 2) ** 2
+        share = max(1.0, self.gamma) * (1 - self.n_outliers / self.n_values)
+        density = share * _core.marchenko_pastur_density(x, self.sigma2, self.gamma)
+        title = f"bulk {'' if self.accepted else 'not '}accepted, {self.n_outliers} outliers"
+        return draw_bulk(
+            x,
+            density,
+            edge=self.upper,
+            noise_end=self.center + COUNTED * self.scale,
+            values=positive_part,
+            title=title,
+            ax=ax,
+        )
 
 
 def fit_edge(

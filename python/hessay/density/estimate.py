@@ -19,6 +19,9 @@ Array = NDArray[np.float64]
 Function = Callable[[Array], NDArray[np.floating]]
 
 LEVEL = 0.95  # of the error bar
+# Where two errors along x have the same sign they add, elsewhere they cancel, but |.| is taken before
+# the integral: between 1, the sum, and 2 (bench/bench_density.py).
+POWER = 1.5
 _DRAWS = 200  # imagined sets of probes
 _MEAN_OF_NORMAL = (2 / np.pi) ** 0.5  # E |N(0, 1)|
 
@@ -86,12 +89,12 @@ class Estimate:
 
     @property
     def systematic(self) -> float:
-        """What more probes would not remove: root of the sum of squares, as in :func:`joint`."""
-        return float(np.hypot(self.truncation, self.coupling))
+        """What more probes would not remove."""
+        return together(self.truncation, self.coupling)
 
     def joint(self, sampling_error: float) -> float:
-        """Wasserstein-1 of all the parts: unrelated errors along x cancel as often as they add."""
-        return float(np.hypot(self.systematic, sampling_error))
+        """Wasserstein-1 of all the parts."""
+        return together(self.systematic, sampling_error)
 
     def sampling(self) -> float:
         """Mean Wasserstein-1 error of the probes: E|F_p - F| integrated over x."""
@@ -148,6 +151,16 @@ class Estimate:
             here, ends = f(rule.nodes), (f(rule.nodes - left), f(rule.nodes + right))
             spans.append(0.25 * float(rule.weights @ sum(np.abs(end - here) for end in ends)))
         return float(shifted + np.mean(spans) * self.n / self.d)
+
+
+def together(one: float, other: float) -> float:
+    """Wasserstein-1 of two unrelated errors: less than their sum, more than as squares add."""
+    return float((one**POWER + other**POWER) ** (1 / POWER))
+
+
+def remaining(whole: float, part: float) -> float:
+    """Return what may join ``part`` within ``whole``; 0 when nothing may."""
+    return float(max(whole**POWER - part**POWER, 0.0) ** (1 / POWER))
 
 
 def sampling(x: Array, copies: Array, n: float, probes: float) -> float:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hessay.density.estimate import Estimate, sampling
+from hessay.density.estimate import Estimate, remaining, sampling
 from hessay.density.run import Rule
 
 # An error bar of 95 % is about this many mean sampling errors (seen: 1.2 for wide bulks, 2.4 for one
@@ -23,7 +23,7 @@ _RESOLUTION = 1.0
 _ONE_COPY = 3.84
 _SHORTEST = 4  # steps of a run that says anything
 _SHARE = 0.5  # of the tolerance that truncation may take
-_REST = (1 - _SHARE**2) ** 0.5  # and what that leaves to the probes: errors add as squares
+_REST = remaining(1.0, _SHARE)  # and what that leaves to the probes
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def costs(estimate: Estimate, steps: int, betas: float, tolerance: float) -> Cos
 
 def _more_probes(estimate: Estimate, steps: int, tolerance: float) -> float:
     probes = len(estimate.rules)
-    room = max(tolerance**2 - estimate.systematic**2, 0.0) ** 0.5
+    room = remaining(tolerance, estimate.systematic)
     depth, deeper = float(steps), 0.0
     if room < _REST * tolerance:
         if estimate.coupling > _SHARE * tolerance:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from numbers import Integral
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from hessay.density.estimate import Estimate, Function
 from hessay.errors import ArgumentError, NonFinite
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_POINTS = 1000  # of a plot, besides one at every node
 _WIDTHS = 100  # of the default kernel in the spectrum's range
 
 
@@ -30,6 +34,7 @@ class DensityStats:
     block_calls: int  # operator calls
     operator_seconds: float  # wall time inside the operator
     seconds: float  # wall time in all
+    peak_bytes: int  # bases and scratch at most; the operator's own memory is not counted
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,6 +151,37 @@ class SpectralDensity:
         if not _is_count(k):
             raise ArgumentError(f"k must be a positive integer, got {k!r}")
         return tuple(self.functional(_power(j)) for j in range(1, int(k) + 1))
+
+    def plot(self, *, ax: Axes | None = None, width: float | None = None) -> Axes:
+        """Draw the density on a logarithmic scale, and ticks at eigenvalues counted one by one.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; on a figure of its own by default, which ``ax.figure`` gives.
+        width : float > 0, optional
+            As in :meth:`density`. Equal eigenvalues have no density unless it is given: a tick is
+            drawn.
+
+        Raises
+        ------
+        ArgumentError
+            matplotlib is missing (extra ``plot``), ``ax`` is not an Axes, the width not positive.
+        """
+        from hessay.plotting import draw_density
+
+        low, high = float(self.nodes[0]), float(self.nodes[-1])
+        kernel = (high - low) / _WIDTHS if width is None else width
+        if width is None and kernel == 0:
+            x, height, ticks = np.empty(0), np.empty(0), self.nodes[:1]
+        else:
+            grid = np.linspace(low - 3 * kernel, high + 3 * kernel, _POINTS)
+            x = np.sort(np.concatenate([grid, self.nodes]))
+            height, ticks = self.density(x, kernel), self.estimate.known
+        single = 1 / (self.d * (kernel or 1.0) * (2 * np.pi) ** 0.5)
+        title = f"{self.d} eigenvalues, Wasserstein-1 error at most {self.relative_error:.2g}"
+        title += " of their mean magnitude"
+        return draw_density(x, height, ticks, floor=single / 2, title=title, ax=ax)
 
     def explain(self) -> str:
         """Say in plain words how it was found, and what is certain about it."""

@@ -10,10 +10,11 @@ import numpy as np
 
 from hessay.density.estimate import Estimate
 from hessay.density.known import Known
+from hessay.density.memory import MATRICES, Memory, check_bytes
 from hessay.density.plan import Costs, Patience, costs, enough_depth
 from hessay.density.products import Products
 from hessay.density.result import DensityStats, SpectralDensity
-from hessay.density.run import ProbeRun
+from hessay.density.run import FIRST_COLUMNS, ProbeRun
 from hessay.errors import ArgumentError, NotConverged
 from hessay.spectrum import Operator
 
@@ -33,6 +34,7 @@ def spectral_density(
     tol: float = 0.1,
     seed: int = 0,
     max_products: int | None = None,
+    max_bytes: int = 2 << 30,
     method: Method = "auto",
     partial: bool = False,
 ) -> SpectralDensity:
@@ -55,6 +57,9 @@ def spectral_density(
     max_products : int >= 1, optional
         Operator columns in all, 10 d or 1000 by default. "auto" takes all eigenvalues, with d
         products, as soon as sampling is predicted to need more.
+    max_bytes : int
+        Of the Krylov bases, 16 d bytes a product until they are let go, and scratch; a full matrix
+        takes 24 d^2. What does not fit is not tried, and ends the run like a spent budget.
     method : "auto", "exact" or "sampled"
         "exact": all eigenvalues, of the matrix, of a route that forms it without products, or of d
         products. "auto": that for small or formed operators, else "sampled".
@@ -64,12 +69,12 @@ def spectral_density(
     Raises
     ------
     ArgumentError, ShapeError
-        An option out of range; an operator that is not square, not symmetric, or that returns
-        another shape.
+        An option out of range; a ``max_bytes`` in which no run fits; an operator that is not
+        square, not symmetric, or that returns another shape.
     NonFinite
         The operator returned NaN or Inf.
     NotConverged
-        The budget was spent; ``partial`` of the exception holds the result so far.
+        A budget was spent; ``partial`` of the exception holds the result so far.
 
     Source: Lin, Saad & Yang 2016, SIAM Rev. 58, 34 (quadrature from probes); Golub & Meurant 2010,
     Matrices, Moments and Quadrature, 6; deflation and its bound: ``Known``.
@@ -82,6 +87,7 @@ def spectral_density(
     (True, True, 90.0)
     """
     check_options(tol, seed, max_products)
+    check_bytes(max_bytes)
     if method not in ("auto", "exact", "sampled"):
         raise ArgumentError(f"method must be 'auto', 'exact' or 'sampled', got {method!r}")
     start = time.perf_counter()
@@ -92,8 +98,11 @@ def spectral_density(
         raise ArgumentError(
             f"method 'exact' needs {products.d} products, max_products allows {max_products}"
         )
-    sampler = _Sampler(products, tol, seed, max_products)
-    if method == "exact" or (method == "auto" and small and affordable):
+    memory = Memory(products.d, max_bytes)
+    if method == "exact" or not small:
+        memory.require(exact=method == "exact")
+    sampler = _Sampler(products, tol, seed, max_products, memory)
+    if method == "exact" or (method == "auto" and small and affordable and memory.matrix_fits()):
         sampler.exact()
     else:
         sampler.sample(may_switch=method == "auto")
@@ -101,14 +110,18 @@ def spectral_density(
     if not result.converged and not partial:
         raise NotConverged(
             f"the error bar {result.relative_error:.3g} did not reach tol = {tol:g} within "
-            f"{result.stats.products} products; raise max_products, or pass partial=True",
+            f"{result.stats.products} products; raise {sampler.spent_what}, or pass partial=True",
             partial=result,
         )
     return result
 
 
 class _Sampler:
-    def __init__(self, products: Products, tol: float, seed: int, max_products: int | None) -> None:
+    def __init__(
+        self, products: Products, tol: float, seed: int, max_products: int | None, memory: Memory
+    ) -> None:
+        self._memory = memory
+        self.spent_what = "max_products"
         self._products, self._tol, self._seed = products, tol, seed
         self._budget = max_products or max(1000, 10 * products.d)
         self._known = Known(products.d)
@@ -120,6 +133,7 @@ class _Sampler:
 
     def exact(self) -> None:
         """Take all eigenvalues."""
+        self._memory.take(MATRICES * self._products.d)
         self._known = Known(self._products.d)
         self._known.values = np.asarray(np.linalg.eigvalsh(self._products.dense()), np.float64)
         self._known.residuals = np.zeros(self._products.d)
@@ -133,10 +147,11 @@ class _Sampler:
             plan = self._plan()
             size = self._products.d
             left = self._budget - self._products.count
-            if may_switch and plan.least >= size and left >= size:
+            fits = self._memory.matrix_fits()
+            if may_switch and plan.least >= size and left >= size and fits:
                 self.exact()
                 return
-            if self._absorbing(plan) and left >= min(plan.depth, size):
+            if self._absorbing(plan) and left >= min(plan.depth, size) and self._absorb_fits():
                 self._known.absorb([(run.basis, run.images) for run in self._runs])
                 self._runs = []
                 if self._known.count == size:
@@ -159,12 +174,17 @@ class _Sampler:
             w1_expected=self._expected,
             converged=self._bar <= max(self._tol * scale, products.rounding * self._known.norm),
             method=self._method,
-            stats=DensityStats(products.count, products.calls, products.seconds, seconds),
+            stats=DensityStats(
+                products.count, products.calls, products.seconds, seconds, self._memory.peak
+            ),
             estimate=self._estimate,
         )
 
     def _run(self) -> bool:
         """One more probe, as long as longer pays; True when all is done."""
+        if not self._memory.take(self._held() + 2 * FIRST_COLUMNS):
+            self.spent_what = "max_bytes"
+            return True
         run = ProbeRun(
             self._products, self._known, np.random.default_rng([self._seed, self._started])
         )
@@ -174,6 +194,8 @@ class _Sampler:
         while True:
             run.step()
             spent = self._products.count >= self._budget
+            if not spent and not self._memory.take(self._held() + run.columns_to_grow):
+                spent, self.spent_what = True, "max_bytes"
             if not (run.exhausted or spent) and run.steps < _FEWEST:
                 continue
             if self._reached() or spent:
@@ -182,6 +204,14 @@ class _Sampler:
                 return False
             if self._long_enough(run, patience):
                 return False
+
+    def _held(self) -> int:
+        return 2 * self._known.count + sum(run.columns for run in self._runs)
+
+    def _absorb_fits(self) -> bool:
+        # Two images of what is taken in at every stage, then old and new U and A U side by side.
+        steps = sum(run.steps for run in self._runs)
+        return self._memory.take(self._held() + 6 * steps + 2 * (self._known.count + steps))
 
     def _long_enough(self, run: ProbeRun, patience: Patience) -> bool:
         assert self._estimate is not None
@@ -210,7 +240,7 @@ class _Sampler:
         self._estimate = estimate
         self._expected = estimate.joint(estimate.sampling())
         rng = np.random.default_rng([self._seed, 1 << 30])
-        spent = self._products.count >= self._budget
+        spent = self._products.count >= self._budget or self.spent_what == "max_bytes"
         tolerance = self._tol * estimate.scale
         rounding = self._products.rounding * self._known.norm
         if self._expected > tolerance and not spent:  # the bar would be longer still

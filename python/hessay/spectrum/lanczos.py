@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from hessay import _core
 from hessay.errors import ArgumentError, NotConverged
 from hessay.spectrum.operators import Operator, SupportsMatmul, recognise, start_block
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = [
     "Eigenpairs",
@@ -100,6 +103,25 @@ class Eigenpairs:
                 f"miss has probability {self.miss_probability:.2g} at most{early}"
             )
         return _PROBABLY[self.certificate] + early
+
+    def plot(self, *, ax: Axes | None = None) -> Axes:
+        """Draw the eigenvalues with their residuals as error bars.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; on a figure of its own by default, which ``ax.figure`` gives.
+
+        Raises
+        ------
+        ArgumentError
+            matplotlib is missing (extra ``plot``), or ``ax`` is not an Axes.
+        """
+        from hessay.plotting import draw_eigenvalues
+
+        title = "certified" if self.certified else "not certified"
+        title = title if self.converged else "not converged"
+        return draw_eigenvalues(self.values, self.residuals, title=title, ax=ax)
 
 
 def eigsh(

@@ -1,0 +1,1 @@
+"""Parts of bench_density.py: spectra, contenders, coverage of the error bars."""
