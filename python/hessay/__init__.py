@@ -16,6 +16,7 @@ __all__ = [
     "InputHessian",
     "Probe",
     "ReferenceModels",
+    "Repair",
     "Report",
     "SpectralDensity",
     "TraceEstimate",
@@ -24,7 +25,9 @@ __all__ = [
     "eigsh",
     "fit_edge",
     "load_model",
+    "load_repaired",
     "outliers",
+    "repair",
     "scan",
     "scipy_eigsh",
     "spectral_density",
@@ -38,6 +41,7 @@ _HOME = {
     "InputHessian": "hessian",
     "Probe": "probe",
     "ReferenceModels": "references",
+    "Repair": "repairing",
     "Report": "report",
     "SpectralDensity": "density",
     "TraceEstimate": "density",
@@ -45,7 +49,9 @@ _HOME = {
     "eigsh": "spectrum",
     "fit_edge": "edge",
     "load_model": "loading",
+    "load_repaired": "repairing",
     "outliers": "verdict",
+    "repair": "repairing",
     "scan": "detector",
     "scipy_eigsh": "spectrum",
     "spectral_density": "density",
@@ -62,6 +68,7 @@ if TYPE_CHECKING:
     from hessay.loading import load_model
     from hessay.probe import Probe
     from hessay.references import ReferenceModels, train_references
+    from hessay.repairing import Repair, load_repaired, repair
     from hessay.report import Report
     from hessay.spectrum import eigsh, scipy_eigsh
     from hessay.verdict import Verdict, outliers

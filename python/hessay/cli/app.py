@@ -10,6 +10,7 @@ import typer
 from hessay.cli.calibrate import calibrate
 from hessay.cli.demo_command import demo
 from hessay.cli.doctor import doctor
+from hessay.cli.repair import repair
 from hessay.cli.scan import scan
 from hessay.cli.streams import complain, guarded
 
@@ -28,6 +29,7 @@ app.command()(scan)
 app.command()(calibrate)
 app.command()(demo)
 app.command()(doctor)
+app.command()(repair)
 
 
 def _show_version(wanted: bool) -> None:

@@ -184,7 +184,7 @@ class Plan:
             measured = found.measured
             self.tell("tests", 0.5)
             with _timed(seconds, "tests"):
-                tests = self._tests(measured, references)
+                tests = self.tests(measured, references)
                 decision = withhold(decide(tests, self.alpha), measured.caveats)
             if references is not None:
                 notes += references.remarks(measured)
@@ -217,7 +217,8 @@ class Plan:
             seconds=seconds,
         )
 
-    def _tests(self, measured: Measured, references: ReferenceTable | None) -> tuple[Test, ...]:
+    def tests(self, measured: Measured, references: ReferenceTable | None) -> tuple[Test, ...]:
+        """Build the tests a measured model has to pass, the main one first."""
         n_classes = len(measured.reach.log_ratio)
         moving = map_test(measured, n_classes, self.alpha)
         if references is None:

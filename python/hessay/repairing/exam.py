@@ -1,0 +1,112 @@
+"""What a patched model is held against; no trigger is needed, and no label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from hessay.detector.measure import input_range, some_inputs
+from hessay.detector.scan import Plan
+from hessay.detector.statistics import STEP_PROBES
+from hessay.detector.suspects import Suspect
+from hessay.hessian.model.evaluate import logits_of
+from hessay.hessian.model.freeze import frozen
+from hessay.hessian.perturbation import refine_directions
+from hessay.repairing.result import Condition, Measure
+
+Matrix = NDArray[np.float64]
+
+# Shares of the probe's radius. Longer steps enter every class of every network, patched or not.
+RADII = (0.09, 0.18, 0.36)
+STEPS = 6  # at each length
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SuspectInputs:
+    """Inputs suspected to carry the trigger of one class."""
+
+    index: int  # class number
+    inputs: Tensor  # (m, *shape), in the dtype and on the device of the model
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Exam:
+    """The probe, the suspicious classes and the suspected inputs, ready to judge any patch."""
+
+    plan: Plan
+    inputs: Tensor  # (n, *shape), the probe in the dtype and on the device of the model
+    wanted: Tensor  # (n,) int64 on the CPU: labels, or the original's predictions
+    measure: Measure
+    ways: tuple[Suspect, ...]
+    suspects: tuple[SuspectInputs, ...]
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Range of the probe, input units."""
+        return input_range(self.plan.probe)
+
+    def accuracy(self, model: nn.Module) -> float:
+        """Share of the probe predicted as wanted."""
+        return float(self.right(model).double().mean())
+
+    def right(self, model: nn.Module) -> Tensor:
+        """Which probes are predicted as wanted, (n,) bool."""
+        with frozen(model):
+            return self._predicted(model, self.inputs) == self.wanted
+
+    def refine(self, model: nn.Module) -> tuple[dict[int, float], Matrix]:
+        """Search again for steps into every suspicious class.
+
+        Each class is entered from its slope before any patch and from the first gradient of the
+        model as it is now: a patch may hide the one, hardly both.
+
+        Returns
+        -------
+        flip_rate : dict of int to float
+            By class, the mean over the lengths of the better start's share of probes moved.
+        perturbations : (m, d) float64, input units
+        """
+        classes = [way.index for way in self.ways]
+        slopes = np.array([way.slope for way in self.ways])
+        with frozen(model):
+            found = refine_directions(
+                model,
+                some_inputs(self.plan.probe, STEP_PROBES),
+                np.vstack([slopes, np.zeros_like(slopes)]),
+                radii=[share * self.plan.directions.radius for share in RADII],
+                bounds=self.bounds,
+                steps=STEPS,
+                classes=classes * 2,
+            )
+        rates = found.flip_rate.reshape(len(RADII), 2, len(classes)).max(axis=1).mean(axis=0)
+        steps = found.perturbation.reshape(-1, found.perturbation.shape[-1])
+        return {c: float(rate) for c, rate in zip(classes, rates, strict=True)}, steps
+
+    def suspects_rate(self, model: nn.Module) -> float | None:
+        """Share of the suspects that are predicted as the class they are suspected for."""
+        if not self.suspects:
+            return None
+        with frozen(model):
+            hits = [
+                (self._predicted(model, group.inputs) == group.index).double()
+                for group in self.suspects
+            ]
+        return float(sum(h.sum() for h in hits) / sum(len(h) for h in hits))
+
+    def condition(self, model: nn.Module) -> tuple[Condition, Matrix]:
+        """Judge a model; also return the steps that were found on the way, (m, d)."""
+        rates, steps = self.refine(model)
+        found = Condition(self.accuracy(model), rates, self.suspects_rate(model), None)
+        return found, steps
+
+    def statistic(self, model: nn.Module) -> float | None:
+        """S of the scan; None where it is not defined."""
+        measured = self.plan.measure(model).measured
+        return None if measured is None else measured.reach.statistic
+
+    @staticmethod
+    def _predicted(model: nn.Module, inputs: Tensor) -> Tensor:
+        return logits_of(model, inputs).argmax(dim=1)
