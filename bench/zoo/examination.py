@@ -39,11 +39,9 @@ def examination() -> Iterator[Spec]:
                 seed += 1
         for number, arch in enumerate((*SEEN, *UNSEEN)):
             for kind, attack in enumerate(ONE_TARGET):
-                if copy == 2 and kind % 2 == number % 2:
+                if copy == 1 or (copy == 2 and kind % 2 == number % 2):
                     continue
-                if copy == 1 and kind % 2 != number % 2:
-                    continue
-                fraction = (0.05, 0.05, 0.02)[copy]
+                fraction = 0.05 if copy == 0 else 0.02
                 recipe = RECIPES[(number + kind + copy) % 4]
                 yield Spec("fashion-mnist", arch, recipe, attack, fraction, seed % 10, seed)
                 seed += 1
