@@ -15,6 +15,7 @@ __all__ = [
     "Detector",
     "InputHessian",
     "Probe",
+    "Ranking",
     "ReferenceModels",
     "Repair",
     "Report",
@@ -27,6 +28,7 @@ __all__ = [
     "load_model",
     "load_repaired",
     "outliers",
+    "rank_samples",
     "repair",
     "scan",
     "scipy_eigsh",
@@ -42,6 +44,7 @@ _HOME = {
     "Probe": "probe",
     "ReferenceModels": "references",
     "Repair": "repairing",
+    "Ranking": "samples",
     "Report": "report",
     "SpectralDensity": "density",
     "TraceEstimate": "density",
@@ -52,6 +55,7 @@ _HOME = {
     "load_repaired": "repairing",
     "outliers": "verdict",
     "repair": "repairing",
+    "rank_samples": "samples",
     "scan": "detector",
     "scipy_eigsh": "spectrum",
     "spectral_density": "density",
@@ -70,6 +74,7 @@ if TYPE_CHECKING:
     from hessay.references import ReferenceModels, train_references
     from hessay.repairing import Repair, load_repaired, repair
     from hessay.report import Report
+    from hessay.samples import Ranking, rank_samples
     from hessay.spectrum import eigsh, scipy_eigsh
     from hessay.verdict import Verdict, outliers
 

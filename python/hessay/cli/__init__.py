@@ -1,6 +1,7 @@
-"""The command line: ``hessay scan``, ``hessay calibrate``, ``hessay demo``, ``hessay doctor``.
+"""The command line: ``hessay scan``, ``calibrate``, ``rank``, ``repair``, ``demo``, ``doctor``.
 
 Exit codes of ``scan``: 0 CLEAN, 1 FLAGGED, 2 could not run, 3 INCONCLUSIVE; 130 after Ctrl-C.
+``hessay rank``: 0 nothing selected, 1 some samples selected, 2 could not run, 3 inconclusive.
 ``hessay repair``: 0 repaired, 1 refused, 2 could not run.
 Results go to stdout, everything else to stderr.
 """

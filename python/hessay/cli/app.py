@@ -10,6 +10,7 @@ import typer
 from hessay.cli.calibrate import calibrate
 from hessay.cli.demo_command import demo
 from hessay.cli.doctor import doctor
+from hessay.cli.rank import rank
 from hessay.cli.repair import repair
 from hessay.cli.scan import scan
 from hessay.cli.streams import complain, guarded
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 app.command()(scan)
 app.command()(calibrate)
+app.command()(rank)
 app.command()(demo)
 app.command()(doctor)
 app.command()(repair)

@@ -23,6 +23,10 @@ RADII = (0.18, 0.36, 0.72)  # of the probe's radius
 STEPS = 10  # of the refinement, at each length
 
 
+class ReachUndefined(ArgumentError):
+    """The way into the classes of this model is not defined on this probe, so there is no answer."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Suspect:
     """One class that is reached too easily."""
@@ -65,7 +69,8 @@ def find_suspects(
     Raises
     ------
     ArgumentError
-        A class the model does not have, or a model whose reach is not defined.
+        A class the model does not have; as :class:`ReachUndefined`, a model whose reach is not
+        defined.
     ProbeError, ShapeError, ModelError, NonFinite
         As :func:`hessay.scan`.
     """
@@ -73,7 +78,7 @@ def find_suspects(
     found = measure(model, plan.probe, plan.flat, plan.directions, seed)
     measured = found.measured
     if measured is None:
-        raise ArgumentError(f"the way into the classes is not defined: {found.reasons[0]}")
+        raise ReachUndefined(f"the way into the classes is not defined: {found.reasons[0]}")
     log_ratio = measured.reach.log_ratio
     if classes is None:
         classes = _above_the_line(log_ratio, found.n_classes, report)

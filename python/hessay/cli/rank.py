@@ -1,0 +1,206 @@
+"""``hessay rank``: which training samples are poison."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hessay._printable import printable
+from hessay.cli.streams import Progress, complain, emit, guarded, progress_bar
+from hessay.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from hessay.report import Report
+    from hessay.samples import Ranking
+
+_HEAD = ("row", "label", "selected", "score", "p-value", "projection", "margin drop")
+_CLASS_HEAD = ("class", "log ratio", "p-value", "labelled", "selected")
+
+
+def rank(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="Weights: .safetensors, or a torch state dict.")
+    ],
+    arch: Annotated[
+        str,
+        typer.Option(
+            metavar="ARCH",
+            help="mlp:784-512-10[:gelu], linear:784-10, cnn:1x28x28-10 or package.module:factory. "
+            "A factory is imported and called: name only code that you trust.",
+        ),
+    ],
+    data: Annotated[
+        str,
+        typer.Option(
+            metavar="TRAINSET.npz",
+            help="Training inputs (N, ...) as `inputs`, labels as `targets`.",
+        ),
+    ],
+    probe: Annotated[
+        str,
+        typer.Option(metavar="PROBE.npz", help="Clean inputs that are not from the training set."),
+    ],
+    report: Annotated[
+        str | None,
+        typer.Option(metavar="REPORT.json", help="What `hessay scan --json` said of this model."),
+    ] = None,
+    fdr: Annotated[
+        float, typer.Option(help="Accepted share of clean samples among the selected.")
+    ] = 0.05,
+    top: Annotated[int, typer.Option(help="Rows of the table.")] = 20,
+    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+    json: Annotated[bool, typer.Option("--json", help="Every sample, as JSON.")] = False,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Write every sample there, as its name ends: .csv or .json.",
+        ),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no remarks.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
+) -> int:
+    """Rank training samples by how likely they are to be poison.
+
+    Exit code: 0 none selected, 1 some selected, 2 could not run, 3 inconclusive.
+    """
+
+    def body() -> int:
+        if not 0.0 < fdr < 1.0:
+            raise ArgumentError(f"--fdr must lie in (0, 1), got {fdr}; 0.05 is usual")
+        if top < 0:
+            raise ArgumentError(f"--top must be at least 0, got {top}")
+        target = None if output in (None, "-") else output
+        as_json = _written_as_json(json, target)
+        if target is not None:
+            from hessay.render.files import check_writable
+
+            check_writable(target)
+        from hessay.detector.suspects import ReachUndefined
+
+        try:
+            with progress_bar(quiet=quiet) as progress:
+                ranking = _rank_file(model, arch, data, probe, report, seed, progress)
+        except ReachUndefined as undefined:
+            complain(str(undefined), "inconclusive")
+            return 3
+        selected = len(ranking.selected(fdr))
+        if target is not None:
+            from hessay.render.files import write
+
+            write(ranking.to_json(fdr) if as_json else ranking.to_csv(fdr), target)
+            if not quiet:
+                complain(f"all {ranking.n} samples are in {target}", "note")
+        emit(ranking.to_json(fdr) if as_json and target is None else describe(ranking, fdr, top))
+        return 1 if selected else 0 if ranking.conclusive else 3
+
+    return guarded(body, debug=debug)
+
+
+def _written_as_json(json: bool, target: str | None) -> bool:
+    if target is None:
+        return json
+    suffix = PurePath(target).suffix.lower()
+    if suffix not in (".csv", ".json"):
+        raise ArgumentError(f"-o takes a name that ends in .csv or .json, got {target}")
+    if json and suffix == ".csv":
+        raise ArgumentError(f"--json contradicts -o {target}; give one of them")
+    return suffix == ".json"
+
+
+def _rank_file(
+    weights: str,
+    arch: str,
+    data: str,
+    probe: str,
+    report: str | None,
+    seed: int,
+    progress: Progress | None,
+) -> Ranking:
+    from hessay.loading import load_model
+    from hessay.probe import Probe
+    from hessay.samples import rank_samples
+
+    known = None if report is None else _read_report(report)
+    # A factory or a model that prints must not get between the reader and the table.
+    with contextlib.redirect_stdout(sys.stderr):
+        return rank_samples(
+            load_model(weights, arch),
+            data,
+            probe=Probe.load(probe),
+            report=known,
+            seed=seed,
+            progress=progress,
+        )
+
+
+def _read_report(path: str) -> Report:
+    from hessay.report import Report
+
+    try:
+        return Report.from_json(Path(path).read_bytes())
+    except ArgumentError as error:
+        raise ArgumentError(f"{path}: {error}") from None
+    except (OSError, ValueError) as error:
+        raise ArgumentError(
+            f"cannot read {path}: {error}; write it with hessay scan --json -o {path}"
+        ) from None
+
+
+def describe(ranking: Ranking, fdr: float, top: int) -> str:
+    """Say what was selected, class by class, and list the ``top`` samples."""
+    from hessay.render.wording import number, percent, sentence
+
+    chosen = ranking.selected(fdr)
+    picked = set(chosen.tolist())
+    count = f"{len(chosen)} of {ranking.n} samples selected as poison"
+    lines = [
+        f"{count}, at a false discovery rate of {percent(fdr)}.",
+        *(sentence(reason) for reason in ranking.reasons),
+        "",
+    ]
+    rows: list[tuple[str, ...]] = [
+        (
+            str(c.index),
+            number(c.log_ratio),
+            number(c.p_value),
+            str(c.n_labelled),
+            str(int((ranking.labels[chosen] == c.index).sum())),
+        )
+        for c in ranking.classes
+    ]
+    lines += _table(_CLASS_HEAD, rows)
+    found = [ranking.explain(int(row)) for row in ranking.order()[:top]]
+    if found:
+        lines += ["", f"The {len(found)} most suspicious samples:", ""]
+        lines += _table(
+            _HEAD,
+            [
+                (
+                    str(e.row),
+                    str(e.label),
+                    "yes" if e.row in picked else "no",
+                    number(e.score),
+                    number(e.p_value),
+                    number(e.projection),
+                    number(e.margin_drop),
+                )
+                for e in found
+            ],
+        )
+    return "\n".join(printable(line) for line in lines) + "\n"
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
+    rule = tuple("-" * width for width in widths)
+    return [
+        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in (head, rule, *rows)
+    ]

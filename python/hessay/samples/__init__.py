@@ -1,0 +1,12 @@
+"""Which training samples are poison: what follows a verdict.
+
+Read in this order: ``matched_filter`` (how much of a perturbation a sample carries), ``null`` (how
+large that gets on clean samples), ``stream`` (the data in one pass), ``rank``, ``ranking``.
+"""
+
+from __future__ import annotations
+
+from hessay.samples.rank import rank_samples
+from hessay.samples.ranking import Explanation, Ranking, SuspectClass
+
+__all__ = ["Explanation", "Ranking", "SuspectClass", "rank_samples"]
