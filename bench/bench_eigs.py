@@ -23,8 +23,8 @@ from pathlib import Path
 
 from eigs.contenders import CONTENDERS
 from eigs.end_to_end import end_to_end
-from eigs.measure import KINDS, compare, tally, warm_starts
-from eigs.problems import makers
+from eigs.measure import KINDS, compare, tally, warm_multiple, warm_starts
+from eigs.problems import makers, perturbed
 from eigs.show import (
     ARPACK,
     show_end_to_end,
@@ -61,9 +61,9 @@ def main() -> None:
         problem = makers(options.cache)[name]()
         problems.append(compare(problem, CONTENDERS, options.repeats))
         show_problem(problems[-1])
-        warm += warm_starts(problem, options.cache)
+        warm += warm_starts(problem, perturbed(problem, options.cache))
     show_ratios(problems)
-    show_warm(warm)
+    show_warm(warm + warm_multiple())
     arpack = next(c for c in CONTENDERS if c.name == ARPACK)
     tallies = [tally(kind, options.seeds, 1, arpack) for kind in KINDS]
     show_tally(tallies)

@@ -73,6 +73,22 @@ def test_a_start_from_the_unperturbed_operator_saves_products(spiked: Matrix, bl
     assert warm.certified
 
 
+@pytest.mark.parametrize("copies", [2, 5, 10])
+def test_copies_of_a_known_multiple_eigenvalue_are_all_started_from(copies: int) -> None:
+    values = np.random.default_rng(SEED).uniform(0.0, 3.0, 400)
+    values[:10] = TOPS
+    values[:copies] = 12.0
+    matrix = with_values(values)
+    before = eigsh(matrix, 10, "LA", 1e-6)
+    pairs = eigsh(matrix, 10, "LA", 1e-6, seed=1, start=before)
+    # Ten wanted vectors, and at most one column a mixture that only shows that nothing is left.
+    assert searched(pairs) <= 10 + copies
+    np.testing.assert_allclose(pairs.values, np.sort(values)[::-1][:10], atol=1e-5)
+    assert pairs.certified
+    # Told nothing of the copies, the same vectors take longer: a mixture holds one of them.
+    assert searched(eigsh(matrix, 10, "LA", 1e-6, seed=1, start=before.vectors)) > 20
+
+
 def test_every_given_column_enters_the_first_block(spiked: Matrix) -> None:
     rng = np.random.default_rng(SEED)
     blocks: list[Matrix] = []

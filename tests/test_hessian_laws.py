@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
-from hessay.hessian import InputHessian
+from hessay.hessian import InputHessian, frozen
 from hessian_nets import GRAPHS, LAYER_PROGRAMS, PIECEWISE_LINEAR, C, D, networks
 
 EPS = float(np.finfo(float).eps)
@@ -36,6 +39,43 @@ def draw(seed: int, n: int) -> tuple[np.random.Generator, torch.Tensor, torch.Te
     rng = np.random.default_rng(seed)
     inputs = torch.from_numpy(rng.standard_normal((n, D)))
     return rng, inputs, torch.from_numpy(rng.integers(0, C, n))
+
+
+class Kinks(TorchFunctionMode):
+    """Watches a forward pass: how near the closest ReLU comes to 0, or max pool to a tie."""
+
+    nearest = np.inf
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in (functional.relu, functional.leaky_relu):
+            self.nearest = min(self.nearest, float(args[0].detach().abs().min()))
+        if func is functional.max_pool2d:  # the pool here is three wide and follows a ReLU
+            first, second = args[0].detach().unflatten(-1, (-1, 3)).topk(2).values.unbind(-1)
+            gaps = (first - second)[first > 0]
+            self.nearest = min([self.nearest, *gaps.tolist()])
+        return func(*args, **(kwargs or {}))
+
+
+def distance_to_a_kink(name: str, inputs: torch.Tensor) -> float:
+    with frozen(networks()[name]) as net, Kinks() as kinks, torch.no_grad():
+        net(inputs.clone())
+    return kinks.nearest
+
+
+def test_a_unit_at_its_kink_and_a_tied_pool_are_noticed() -> None:
+    _, inputs, _ = draw(1, 2)
+    first = networks()["relu"][0]  # type: ignore[index]
+    w, b = first.weight.detach()[3], first.bias.detach()[3]
+    assert distance_to_a_kink("relu", inputs) > 1e-6
+    inputs[0] -= (w @ inputs[0] + b - 1e-9) * w / (w @ w)
+    assert distance_to_a_kink("relu", inputs) == pytest.approx(1e-9, rel=1e-3)
+    pool = torch.tensor([[[[1.0, 3.0, 3.0 + 1e-9]]]], dtype=torch.float64)
+    with Kinks() as kinks:
+        functional.max_pool2d(pool, (1, 3))
+    assert kinks.nearest == pytest.approx(1e-9, rel=1e-3)
+    assert distance_to_a_kink("cnn", inputs) < np.inf
+    assert distance_to_a_kink("residual", inputs) < np.inf
+    assert distance_to_a_kink("gelu", inputs) == np.inf
 
 
 def operator(route: Any, inputs: torch.Tensor, targets: torch.Tensor, **more: Any) -> InputHessian:
@@ -118,11 +158,13 @@ def test_scaled_logits_scale_the_curvature_as_they_must(
 @given(route=routes, seed=seeds, n=sizes)
 def test_single_precision_agrees_to_single_precision(route: Any, seed: int, n: int) -> None:
     rng, inputs, targets = draw(seed, n)
+    # A kink within rounding of a unit may fall on its other side in single precision, and the
+    # Hessian jumps there. Rounding is eps sum |w x|, 6e-8 times at most 50 in these networks.
+    assume(distance_to_a_kink(route[0], inputs) > 1e-5)
     v = rng.standard_normal((D, 2))
     double = operator(route, inputs, targets) @ v
     single = operator(route, inputs, targets, dtype=torch.float32)
     assert single.dtype == np.float32
-    # A unit within rounding of its kink may fall on the other side: none is that close here.
     assert np.abs(single @ v - double).max() <= 2e-4 * max(1.0, np.abs(double).max())
 
 

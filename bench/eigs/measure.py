@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
+import scipy.linalg
 
 from eigs.contenders import FAILURES, Answer, CannotDo, Contender, Counter
-from eigs.problems import SEED, TOL, Eigenproblem, K, Verdict, judge, perturbed, pick, with_spectrum
+from eigs.problems import SEED, TOL, Eigenproblem, K, Verdict, judge, pick, with_spectrum
 from hessay.spectrum import WhichEnd, eigsh
 from hvp.measure import cpu_ms
 
@@ -95,20 +95,29 @@ class Warm:
         return (self.warm + self.warm_check) / (self.cold + self.cold_check)
 
 
-def warm_starts(problem: Eigenproblem, cache: Path, block: int = 1) -> list[Warm]:
-    """Solve, move the operator by one percent, solve again both ways."""
-    before = eigsh(problem.matrix, K, problem.which, TOL, block=block)
+def warm_starts(problem: Eigenproblem, moves: Iterable[tuple[str, Eigenproblem]]) -> list[Warm]:
+    """Solve, move the operator, solve again both ways."""
+    before = eigsh(problem.matrix, K, problem.which, TOL)
     rows = []
-    for how, moved in perturbed(problem, cache):
-        cold = eigsh(moved.matrix, K, problem.which, TOL, block=block, seed=1, partial=True)
-        warm = eigsh(
-            moved.matrix, K, problem.which, TOL, block=block, seed=1, start=before, partial=True
-        )
+    for how, moved in moves:
+        cold = eigsh(moved.matrix, K, problem.which, TOL, seed=1, partial=True)
+        warm = eigsh(moved.matrix, K, problem.which, TOL, seed=1, start=before, partial=True)
         checks = cold.stats.check_products, warm.stats.check_products
         found = cold.stats.products - checks[0], warm.stats.products - checks[1]
         right = all(judge(moved, p.values, p.vectors).good for p in (cold, warm))
         rows.append(Warm(problem.name, how, *found, *checks, right))
     return rows
+
+
+def warm_multiple() -> list[Warm]:
+    """Do the same to a largest eigenvalue of ten copies: its basis is turned by one percent."""
+    matrix, which = hard("multiplicity 10", 0)
+    noise = np.random.default_rng(SEED).standard_normal(matrix.shape)
+    turn = scipy.linalg.expm(1e-2 * (noise - noise.T) / np.linalg.norm(noise - noise.T, 2))
+    moved = turn @ matrix @ turn.T
+    problem = Eigenproblem("multiplicity 10", matrix, which)
+    turned = Eigenproblem("multiplicity 10", (moved + moved.T) / 2, which)
+    return warm_starts(problem, [("U A U', U - I = 1e-2", turned)])
 
 
 @dataclass

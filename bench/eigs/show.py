@@ -77,7 +77,10 @@ def show_warm(rows: Sequence[Warm]) -> None:
             f"{row.ratio_in_all:8.2f}   {'yes' if row.right else 'NO'}"
         )
     mean = math.exp(sum(math.log(row.ratio) for row in rows) / len(rows))
-    print(f"  geometric mean of the searches: {mean:.2f}; no start can go below {K} columns")
+    least = math.exp(sum(math.log(K / row.cold) for row in rows) / len(rows))
+    print(
+        f"  geometric mean of the searches: {mean:.2f}; of {K} columns, which residuals need: {least:.2f}"
+    )
 
 
 def show_tally(rows: Sequence[Tally]) -> None:

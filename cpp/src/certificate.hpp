@@ -11,7 +11,7 @@ namespace hessay {
 /// Let A u = mu u with u orthogonal to the locked pairs, |u| = 1, and let W_1 R_0 be the Gaussian block Z projected off
 /// them. From A Q = Q T + W_(j+1) B_j E' the rows phi_j = u'W_j obey
 ///     phi_(j+1) B_j = phi_j (mu - A_j) - phi_(j-1) B_(j-1)',   phi_1 = zeta'R_0^-1,  zeta = Z'u ~ N(0, I),
-/// and sum_j |phi_j|^2 <= 1 because Q is orthonormal. With Phi_j the solution from Phi_1 = I that reads
+/// and sum_j |phi_j|^2 <= 1 because [Q W] is orthonormal. With Phi_j the solution from Phi_1 = I that reads
 ///     zeta' G zeta <= 1,   G = R_0^-1 (sum_j Phi_j Phi_j') R_0^-T,   hence |zeta|^2 <= 1 / g, g the smallest
 ///     eigenvalue:
 /// beyond the Ritz values Phi_j grows exponentially, so zeta must have been tiny. A Gaussian zeta in R^b falls into
@@ -28,18 +28,16 @@ class HiddenEigenvalue {
         : mu_(mu), starts_(starts), factor_(std::move(factor)), sum_(static_cast<std::size_t>(starts * starts), 0.0),
           phi_(sum_)
     {
-        for (Index i = 0; i < starts; ++i) phi_[i + i * starts] = 1;
+        for (Index i = 0; i < starts; ++i) sum_[i + i * starts] = phi_[i + i * starts] = 1;
     }
 
-    /// Takes note of the block that basis.expand() has just added to Q, columns [first, basis.size()).
+    /// Takes note of the block that basis.expand() has just added to Q, columns [first, basis.size()), and of the next
+    /// one, W, which is known before it is multiplied: its rows count in |u'[Q W]|^2 <= 1 too.
     template <class T>
     void extend(const KrylovBasis<T>& basis, Index first)
     {
         const Index b = starts_, width = basis.size() - first, previous = static_cast<Index>(before_.size()) / b;
         if (!growing_) return;
-        for (Index i = 0; i < b; ++i)
-            for (Index j = 0; j < b; ++j)
-                for (Index l = 0; l < width; ++l) sum_[i + j * b] += phi_[i + l * b] * phi_[j + l * b];
         if (basis.pending() != width || basis.last_replaced() > 0) { // directions ran out: nothing more to learn
             growing_ = false;
             return;
@@ -56,6 +54,9 @@ class HiddenEigenvalue {
                 next[i + j * b] = value / basis.coupling(j, first + j);
             }
         }
+        for (Index i = 0; i < b; ++i)
+            for (Index j = 0; j < b; ++j)
+                for (Index l = 0; l < width; ++l) sum_[i + j * b] += next[i + l * b] * next[j + l * b];
         before_ = std::move(phi_);
         phi_ = std::move(next);
     }

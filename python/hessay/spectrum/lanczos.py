@@ -131,7 +131,7 @@ def eigsh(
     tol: float = 1e-5,
     *,
     seed: int = 0,
-    block: int = 1,
+    block: int | None = None,
     max_basis: int | None = None,
     max_products: int | None = None,
     max_seconds: float | None = None,
@@ -157,9 +157,10 @@ def eigsh(
         Residuals are at most ``tol * |A|``; at least 10 times the rounding unit of the dtype.
     seed : int
         Of the start block and of the certificate's.
-    block : int
-        Columns a call. 1 needs the fewest products; more pays where a block costs little more than
-        a vector. Multiple eigenvalues are found either way.
+    block : int, optional
+        Columns a call. By default 1, which needs the fewest products, or the multiplicity of the
+        most multiple eigenvalue of a ``start`` that is Eigenpairs. More pays where a block costs
+        little more than a vector. Multiple eigenvalues are found either way.
     max_basis, max_products : int, optional
         Columns kept before a restart (multiple eigenvalues may widen the block, and the basis with
         it); operator columns in all (10 d, at least 1000, by default).
@@ -172,8 +173,9 @@ def eigsh(
     start : (d,) or (d, j) array or tensor, or Eigenpairs, optional
         What the eigenvectors are thought to be, most wanted first: those of a similar operator,
         say. The solve begins from ``block`` mixtures of them. Saves about a quarter of the
-        products where the operator has moved by one percent, at least k are needed whatever the
-        start; the certificate does not depend on it.
+        products where the operator has moved by one percent, more where eigenvalues are multiple
+        (pass the Eigenpairs: their values say so); at least k are needed whatever the start. The
+        certificate does not depend on it.
     progress : callable, optional
         Called with a :class:`Progress` after every block step. Returning False ends the run; what
         it raises comes through.
@@ -222,7 +224,7 @@ def eigsh(
         k=int(k),
         which=which,
         tol=float(tol),
-        block=block,
+        block=block or (_multiplicity(start, tol) if isinstance(start, Eigenpairs) else 1),
         max_basis=max_basis or 0,
         max_products=max_products or 0,
         miss_probability=float(miss_probability),
@@ -250,6 +252,21 @@ def _teller(progress: Callable[[Progress], bool | None]) -> Callable[..., bool]:
         return not isinstance(go_on, bool | np.bool_) or bool(go_on)
 
     return tell
+
+
+def _multiplicity(pairs: Eigenpairs, tol: float) -> int:
+    """Count the copies of the most multiple eigenvalue.
+
+    One mixture of eigenvectors holds one copy of each, as many mixtures as copies hold all. Copies
+    agree to about the square of a residual, distinct values that are closer than tol |A| / 10 need
+    not be told apart. Zeros are not counted: any vector outside the range will do for them.
+    """
+    values = np.sort(pairs.values[np.abs(pairs.values) > tol * pairs.norm])
+    longest = copies = 1
+    for close in np.diff(values) <= 0.1 * tol * pairs.norm:
+        copies = copies + 1 if close else 1
+        longest = max(longest, copies)
+    return longest
 
 
 def _eigenpairs(found: Mapping[str, Any], miss_limit: float) -> Eigenpairs:

@@ -49,7 +49,8 @@ def recognise(operator: Operator) -> Recognised:
     Raises
     ------
     ArgumentError
-        A dense matrix is not symmetric, a dtype is not real, or d is no positive integer.
+        A dense matrix is not symmetric, a dtype is not real, d is no positive integer, or the
+        operator works per sample.
     ShapeError
         The operator is not square.
     """
@@ -58,6 +59,8 @@ def recognise(operator: Operator) -> Recognised:
         if hasattr(like, "new_tensor"):
             return _torch_callable(function, like, int(like.shape[0]) if like.ndim else 0)
         return _callable(function, like, np.float64)
+    if getattr(operator, "average", True) is False:
+        raise ArgumentError("this operator is one of every sample: use eigsh_batch for all of them")
     shape = getattr(operator, "shape", None)
     if shape is None or len(shape) != 2 or shape[0] != shape[1]:
         raise ShapeError(f"the operator must be square, (d, d), got {shape}")
@@ -65,7 +68,7 @@ def recognise(operator: Operator) -> Recognised:
         return _tensor(operator, int(shape[0]))
     if hasattr(operator, "__dlpack__"):
         return _dense(operator)
-    if getattr(operator, "backend", None) == "factor" and getattr(operator, "average", True):
+    if getattr(operator, "backend", None) == "factor":
         factor = operator.factor()  # type: ignore[attr-defined]
         precision = np.float32 if np.dtype(factor.rows.dtype) == np.float32 else np.float64
         return Recognised(
