@@ -7,6 +7,7 @@ import pytest
 
 from detection import TARGET, Nets
 from hessay.detector import scan
+from hessay.detector.constants import CLEAN_NULL
 from hessay.detector.suspects import find_suspects
 from hessay.errors import ArgumentError
 from hessay.probe import Probe
@@ -28,7 +29,9 @@ def test_the_report_decides_which_classes_are_suspects(nets: Nets) -> None:
     report = scan(nets.poisoned, probe)
     found = find_suspects(nets.poisoned, probe, report=report)
     assert found[0].index == report.flagged_class
-    assert all(suspect.log_ratio > (report.threshold or 0.0) for suspect in found[1:])
+    line = CLEAN_NULL.threshold(0.01, 10)
+    above = {row.index for row in report.classes if row.log_ratio > line}
+    assert {suspect.index for suspect in found} == above | {report.flagged_class}
 
 
 def test_one_class_asked_for_is_refined_as_it_is_among_all(nets: Nets) -> None:

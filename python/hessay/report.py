@@ -58,6 +58,7 @@ class ClassEvidence:
     count: int  # probes predicted as this class, >= 0
     reach: float  # inverse first-order distance of the probe to this class, 1 / input, >= 0
     log_ratio: float  # log(reach / median reach), dimensionless
+    deviation: float | None  # z from the class profile of clean references; None without them
     refined_flip_rate: float | None  # share of other probes one refined step sends here, [0, 1]
 
     def __post_init__(self) -> None:

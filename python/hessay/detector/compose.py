@@ -74,7 +74,9 @@ def compose(
         reasons=decision.reasons + notes,
         not_excluded=() if decision.verdict is Verdict.FLAGGED else evidence.NOT_EXCLUDED,
         evidence=table,
-        classes=() if measured is None else evidence.class_table(found.counts, measured),
+        classes=()
+        if measured is None
+        else evidence.class_table(found.counts, measured, references),
         spectrum=spectrum,
         trigger_direction=direction,
         class_map=None if moved is None else tuple(int(c) for c in moved.destination),

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hessay.detector.decide import Test
 from hessay.detector.measure import Measured, input_range, some_inputs
+from hessay.detector.reference_table import ReferenceTable
 from hessay.detector.statistics import STEP_RADII, ClassReach, PrincipalDirections
 from hessay.hessian.model.evaluate import Model
 from hessay.hessian.model.freeze import frozen
@@ -154,8 +155,11 @@ def _spread(reach: ClassReach) -> Evidence:
     return _shown("reach_spread", title, reach.log_ratio, method, "references decide in its place")
 
 
-def class_table(counts: NDArray[np.int64], measured: Measured) -> tuple[ClassEvidence, ...]:
+def class_table(
+    counts: NDArray[np.int64], measured: Measured, references: ReferenceTable | None
+) -> tuple[ClassEvidence, ...]:
     """One row a class, in class order."""
+    z = None if references is None else references.profile.deviations(measured.reach.log_ratio)
     reach, refined = measured.reach, measured.refined.flip_rate[-1]
     return tuple(
         ClassEvidence(
@@ -163,6 +167,7 @@ def class_table(counts: NDArray[np.int64], measured: Measured) -> tuple[ClassEvi
             count=int(counts[c]),
             reach=float(reach.reach[c]),
             log_ratio=float(reach.log_ratio[c]),
+            deviation=None if z is None else float(z[c]),
             refined_flip_rate=_share(refined[c]),
         )
         for c in range(len(counts))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hessay.detector.constants import CLEAN_NULL
+from hessay.detector.constants import CLEAN_NULL, PROFILE_NULL
 from hessay.detector.measure import input_range, measure, some_inputs
 from hessay.detector.scan import Plan
 from hessay.detector.statistics import STEP_PROBES
@@ -20,6 +19,7 @@ from hessay.hessian.perturbation import refine_directions
 from hessay.report import Report
 
 RADII = (0.18, 0.36, 0.72)  # of the probe's radius
+LEVEL = 0.01  # at which a class beside the first one is suspicious
 STEPS = 10  # of the refinement, at each length
 
 
@@ -55,7 +55,7 @@ def find_suspects(
     probe : Probe, array, (inputs, targets), DataLoader or path
         Clean inputs, as for :func:`hessay.scan`.
     report : Report or None
-        Of the scan: its flagged class comes first, then every class above its threshold.
+        Of the scan: its flagged class comes first, then every other class that stands out at level 0.01.
     classes : sequence of int or None
         The classes to take, whatever the report says.
     seed : int
@@ -112,9 +112,15 @@ def find_suspects(
 def _above_the_line(
     log_ratio: NDArray[np.float64], n_classes: int, report: Report | None
 ) -> list[int]:
-    by_suspicion = [int(c) for c in np.argsort(-log_ratio, kind="stable")]
-    first, line = by_suspicion[0], CLEAN_NULL.threshold(0.01, n_classes)
+    """Classes in order of suspicion: the first in any case, others where they pass a test."""
+    value, line = log_ratio, CLEAN_NULL.threshold(LEVEL, n_classes)
+    first = int(value.argmax())
     if report is not None:
+        z = [row.deviation for row in report.classes]
+        if len(z) == n_classes and all(v is not None for v in z):
+            value = np.array(z, dtype=np.float64)
+            line = PROFILE_NULL.threshold(LEVEL, n_classes)
+            first = int(value.argmax())
         first = first if report.flagged_class is None else report.flagged_class
-        line = math.inf if report.threshold is None else report.threshold
-    return [first, *(c for c in by_suspicion if c != first and log_ratio[c] > line)]
+    by_suspicion = [int(c) for c in np.argsort(-value, kind="stable")]
+    return [first, *(c for c in by_suspicion if c != first and value[c] > line)]

@@ -172,7 +172,8 @@ class _Parts:
 
 def _class_p_value(suspect: Suspect, position: int, report: Report | None, n_classes: int) -> float:
     first = position == 0 or (report is not None and suspect.index == report.flagged_class)
-    if report is not None and report.p_value is not None and first:
+    single = report is not None and report.class_map is None
+    if report is not None and report.p_value is not None and first and single:
         return report.p_value
     return CLEAN_NULL.p_value(suspect.log_ratio, n_classes)
 

@@ -1,0 +1,173 @@
+"""One model of the examination: scanned both ways, its samples ranked, and repaired."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from population import Spec, build, reference_holdout
+from torch import nn
+
+import hessay
+from detect.case import training_rows, training_set
+from detect.summary import recall_at_budget
+from hessay.attacks import Backdoor, poison, success_rate
+from hessay.detector import decide as decisions
+from hessay.detector.measure import Measurement
+from hessay.detector.reference_table import ReferenceTable
+from hessay.detector.scan import Plan
+from hessay.probe import Probe
+from hessay.references import ReferenceModels, train_references
+from hessay.training import accuracy, load_dataset
+
+Row = dict[str, Any]
+ALPHA = 0.01
+FDR = 0.05
+EFFECTIVE = 0.5  # attack success from which a poisoned model counts
+N_REFERENCES = 8
+PHASES = ("scan", "rank", "repair")
+UNSEEN = slice(2000, 8000)  # test pictures on which accuracy and attack success are measured
+
+
+def row_of(spec: Spec, cache_folder: Path, phases: list[str]) -> Row:
+    """Examine one model, or read what was found before."""
+    torch.set_num_threads(1)
+    folder = cache_folder / "exam"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{spec.key}.json"
+    row: Row = json.loads(path.read_text()) if path.exists() else {}
+    missing = [phase for phase in phases if phase not in row]
+    if row and not missing:
+        return row
+    model, inputs, targets, facts = build(spec, cache_folder)
+    probe = Probe(inputs, targets)
+    row |= {"key": spec.key, **facts}
+    for phase in missing:
+        row[phase] = _STEPS[phase](spec, model, probe, cache_folder, row)
+    path.write_text(json.dumps(row))
+    return row
+
+
+@cache
+def _plan(seed: int, folder: Path) -> tuple[Plan, ReferenceTable]:
+    data = load_dataset("fashion-mnist", seed=seed)
+    probe = Probe(data.test_inputs[:512], data.test_targets[:512])
+    plan = Plan.of(probe, alpha=ALPHA, seed=0, progress=None)
+    path = folder / f"exam_references_{N_REFERENCES}.safetensors"
+    if not path.exists():
+        train_references(reference_holdout(), n=N_REFERENCES, seed=900_000).save(path)
+    return plan, plan.references(ReferenceModels.load(path))
+
+
+def _scan(spec: Spec, model: nn.Module, probe: Probe, folder: Path, _row: Row) -> Row:
+    plan, references = _plan(spec.seed % 2, folder)
+    assert plan.probe.digest == probe.digest
+    start = time.process_time()
+    found = plan.measure(model)
+    said: Row = {"cpu_seconds": round(time.process_time() - start, 2), "reasons": found.reasons}
+    if found.measured is None:
+        return said | {"free": _undecided(), "referenced": _undecided()}
+    reach = found.measured.reach
+    z = references.profile.deviations(reach.log_ratio)
+    class_map = found.measured.class_map
+    return said | {
+        "S": round(reach.statistic, 4),
+        "suspect": reach.suspect,
+        "z": round(float(z.max()), 3),
+        "z_suspect": int(z.argmax()),
+        "F": round(found.measured.map_rate, 4),
+        "class_map": None if class_map is None else class_map.destination.tolist(),
+        "free": _verdict(plan, found, None),
+        "referenced": _verdict(plan, found, references),
+    }
+
+
+def _undecided() -> Row:
+    return {"verdict": "INCONCLUSIVE", "flagged_class": None, "by": None}
+
+
+def _verdict(plan: Plan, found: Measurement, references: ReferenceTable | None) -> Row:
+    assert found.measured is not None
+    tests = plan.tests(found.measured, references)
+    decided = decisions.withhold(decisions.decide(tests, ALPHA), found.measured.caveats)
+    return {
+        "verdict": decided.verdict.value,
+        "flagged_class": decided.flagged_class,
+        "by": None if decided.test is None else decided.test.name,
+    }
+
+
+def _one_target(row: Row) -> bool:
+    single = row["attack"] not in ("clean", "all_to_all")
+    return single and (row["attack_success"] or 0.0) >= EFFECTIVE
+
+
+def _report(model: nn.Module, probe: Probe, folder: Path) -> hessay.Report:
+    path = folder / f"exam_references_{N_REFERENCES}.safetensors"
+    return hessay.scan(model, probe, references=ReferenceModels.load(path), alpha=ALPHA)
+
+
+def _rank(spec: Spec, model: nn.Module, probe: Probe, folder: Path, row: Row) -> Row | None:
+    if not _one_target(row):
+        return None
+    data, rows = training_set(spec, training_rows(spec))
+    report = _report(model, probe, folder)
+    start = time.process_time()
+    ranking = hessay.rank_samples(model, data, probe=probe, report=report)
+    spent = time.process_time() - start
+    chosen, truth = set(ranking.selected(FDR).tolist()), set(rows.tolist())
+    return {
+        "recall": round(recall_at_budget(ranking.scores, rows.numpy()), 4),
+        "selected": len(chosen),
+        "false": len(chosen - truth),
+        "found": len(chosen & truth),
+        "poisoned": len(truth),
+        "cpu_seconds": round(spent, 2),
+    }
+
+
+def _repair(spec: Spec, model: nn.Module, probe: Probe, folder: Path, row: Row) -> Row | None:
+    if not _one_target(row):
+        return None
+    report = _report(model, probe, folder)
+    backdoor = _backdoor(spec)
+    data = load_dataset("fashion-mnist", seed=spec.seed % 2)
+    inputs, targets = data.test_inputs[UNSEEN], data.test_targets[UNSEEN]
+    start = time.process_time()
+    fixed = hessay.repair(model, probe, report)
+    return {
+        "cpu_seconds": round(time.process_time() - start, 2),
+        "accepted": fixed.accepted,
+        "method": fixed.method,
+        "success_before": round(success_rate(model, inputs, targets, backdoor), 4),
+        "success_after": round(success_rate(fixed.model, inputs, targets, backdoor), 4),
+        "accuracy_lost": round(
+            accuracy(model, inputs, targets) - accuracy(fixed.model, inputs, targets), 4
+        ),
+    }
+
+
+def _backdoor(spec: Spec) -> Backdoor:
+    data = load_dataset("fashion-mnist", seed=spec.seed)
+    rows = training_rows(spec)
+    bad = poison(
+        data.train_inputs[:rows],
+        data.train_targets[:rows],
+        attack=spec.attack,  # type: ignore[arg-type]
+        target=max(spec.target, 0),
+        fraction=spec.fraction,
+        seed=spec.seed,
+    )
+    return bad.backdoors[0]
+
+
+_STEPS: dict[str, Callable[[Spec, nn.Module, Probe, Path, Row], Row | None]] = {
+    "scan": _scan,
+    "rank": _rank,
+    "repair": _repair,
+}

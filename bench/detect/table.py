@@ -1,0 +1,129 @@
+"""The table of the examination: counts with exact intervals, targets beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from examination import FAMILIES
+from scipy.stats import beta
+
+from detect.exam import EFFECTIVE
+from detect.summary import auroc, auroc_interval
+
+Row = dict[str, Any]
+MODES = {"free": ("S", "suspect"), "referenced": ("z", "z_suspect")}
+TITLES = {"free": "no references", "referenced": "8 trained references"}
+
+
+def interval(k: int, n: int) -> str:
+    """Exact 95 % interval of a rate; Clopper & Pearson 1934, Biometrika 26, 404."""
+    low = 0.0 if k == 0 else float(beta.ppf(0.025, k, n - k + 1))
+    high = 1.0 if k == n else float(beta.ppf(0.975, k + 1, n - k))
+    return f"{k}/{n} [{low:.2f}, {high:.2f}]"
+
+
+def family(row: Row) -> str:
+    """Family of the row's architecture."""
+    return next(name for name, members in FAMILIES.items() if row["arch"] in members)
+
+
+def show(rows: Sequence[Row]) -> None:
+    """Print everything the rows hold."""
+    rows = [row for row in rows if "scan" in row]
+    clean = [row for row in rows if row["attack"] == "clean"]
+    single = [row for row in rows if row["attack"] not in ("clean", "all_to_all")]
+    hit = [row for row in single if (row["attack_success"] or 0.0) >= EFFECTIVE]
+    together = [row for row in rows if row["attack"] == "all_to_all"]
+    print(
+        f"{len(clean)} clean models, {len(hit)} of {len(single)} with one target effective, "
+        f"{len(together)} all-to-all"
+    )
+    for mode in MODES:
+        _models(mode, clean, hit, together)
+    _ranking([row for row in hit if row.get("rank")])
+    _repairs([row for row in hit if row.get("repair")])
+    times = {
+        name: [r["scan"]["cpu_seconds"] for r in rows if family(r) == name] for name in FAMILIES
+    }
+    print("\nmeasuring one model, CPU s, median: " + _by_family(times))
+
+
+def _models(mode: str, clean: Sequence[Row], hit: Sequence[Row], together: Sequence[Row]) -> None:
+    score, suspect = MODES[mode]
+    print(
+        f"\n{TITLES[mode]}\n{'':10} false alarms      AUROC               hits                right class"
+    )
+    for name in (*FAMILIES, "all"):
+        mine = [row for row in clean if name in ("all", family(row))]
+        bad = [row for row in hit if name in ("all", family(row))]
+        alarms = sum(row["scan"][mode]["verdict"] == "FLAGGED" for row in mine)
+        hits = sum(row["scan"][mode]["verdict"] == "FLAGGED" for row in bad)
+        right = sum(row["scan"].get(suspect) == row["target"] for row in bad)
+        low = [row["scan"][score] for row in mine if score in row["scan"]]
+        high = [row["scan"][score] for row in bad if score in row["scan"]]
+        area = "-"
+        if low and high:
+            value = auroc(low, high)
+            ends = auroc_interval(value, len(high), len(low))
+            area = f"{value:.3f} [{ends[0]:.2f}, {ends[1]:.2f}]"
+        cells = [interval(alarms, len(mine)) if mine else "-", area]
+        cells += [interval(hits, len(bad)), f"{right}/{len(bad)}"] if bad else ["-", "-"]
+        print(f"{name:10} " + "".join(f"{cell:20}" for cell in cells))
+    open_ = sum(row["scan"][mode]["verdict"] == "INCONCLUSIVE" for row in clean)
+    print(f"inconclusive on clean models: {interval(open_, len(clean))}" if clean else "")
+    working = [row for row in together if (row["attack_success"] or 0.0) >= EFFECTIVE]
+    if working:
+        found = sum(row["scan"][mode]["verdict"] == "FLAGGED" for row in working)
+        named = sum(row["scan"]["class_map"] == [*range(1, 10), 0] for row in working)
+        print(
+            f"all-to-all, effective: hits {interval(found, len(working))}, whole map named {named}"
+        )
+
+
+def _ranking(rows: Sequence[Row]) -> None:
+    if not rows:
+        return
+    print("\nranking of training samples, with 8 trained references")
+    print(f"{'':10} recall at 1.5 theta N   least     false discoveries   power    CPU s")
+    for name in FAMILIES:
+        mine = [row["rank"] for row in rows if family(row) == name]
+        if not mine:
+            continue
+        recall = [r["recall"] for r in mine]
+        fdp = [r["false"] / max(r["selected"], 1) for r in mine]
+        power = [r["found"] / r["poisoned"] for r in mine]
+        seconds = float(np.median([r["cpu_seconds"] for r in mine]))
+        print(
+            f"{name:10} {np.mean(recall):.3f} of {len(mine):<12} {min(recall):<9.3f} "
+            f"{np.mean(fdp):<19.3f} {np.mean(power):<8.3f} {seconds:.1f}"
+        )
+
+
+def _repairs(rows: Sequence[Row]) -> None:
+    if not rows:
+        return
+    print("\nrepair from the probe alone")
+    print(f"{'':10} attack success before / after    largest    accuracy lost   repaired   CPU s")
+    for name in FAMILIES:
+        mine = [row["repair"] for row in rows if family(row) == name]
+        if not mine:
+            continue
+        before = float(np.mean([r["success_before"] for r in mine]))
+        after = [r["success_after"] for r in mine]
+        lost = float(np.mean([r["accuracy_lost"] for r in mine]))
+        accepted = sum(r["accepted"] for r in mine)
+        seconds = float(np.median([r["cpu_seconds"] for r in mine]))
+        print(
+            f"{name:10} {before:.3f} / {np.mean(after):<22.3f} {max(after):<10.3f} {lost:<15.4f} "
+            f"{accepted}/{len(mine):<8} {seconds:.1f}"
+        )
+
+
+def _by_family(times: dict[str, list[float]]) -> str:
+    return ", ".join(f"{name} {np.median(v):.2f}" for name, v in times.items() if _some(v))
+
+
+def _some(values: Iterable[float]) -> bool:
+    return any(True for _ in values)
