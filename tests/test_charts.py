@@ -139,7 +139,7 @@ def test_a_threshold_of_another_statistic_is_not_drawn_on_the_bars() -> None:
 
 
 def test_many_classes_are_cut_to_the_strongest() -> None:
-    many = tuple(ClassEvidence(i, 1, 1.0 + i, i / 100, None) for i in range(200))
+    many = tuple(ClassEvidence(i, 1, 1.0 + i, i / 100, None, None) for i in range(200))
     model = dataclasses.replace(sample().model, n_classes=200)
     report = sample(classes=many, model=model, statistic=1.99)
     picture = svg.bars(report, 860)

@@ -61,7 +61,7 @@ def test_a_scan_with_references_compares_classes_with_themselves(
     loose = hessay.scan(nets.clean, probe, references=references, alpha=0.3)
     assert {item.name for item in loose.evidence if item.decides} == {
         "class_profile",
-        "class_map_rate",
+        "class_map_excess",
     }
 
 

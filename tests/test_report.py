@@ -68,7 +68,7 @@ def test_json_loses_nothing_and_fits_the_schema(
         reasons=tuple(reasons),
         settings=settings,
         seconds=seconds,
-        classes=(ClassEvidence(0, 3, reach, -0.5, None),),
+        classes=(ClassEvidence(0, 3, reach, -0.5, None, None),),
     )
     text = report.to_json()
     VALIDATOR.validate(json.loads(text))
@@ -190,7 +190,7 @@ def test_construction_refuses_what_is_not_finite_and_names_it(bad: float) -> Non
     with pytest.raises(NonFinite, match=r"trigger_direction\[1\]"):
         sample(trigger_direction=(1.0, bad))
     with pytest.raises(NonFinite, match=r"ClassEvidence\.reach"):
-        ClassEvidence(0, 1, bad, 0.0, None)
+        ClassEvidence(0, 1, bad, 0.0, None, None)
 
 
 def test_a_clean_report_says_what_it_missed_and_an_abstention_says_why() -> None:

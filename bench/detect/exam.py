@@ -80,7 +80,7 @@ def _scan(spec: Spec, model: nn.Module, probe: Probe, folder: Path, _row: Row) -
         "suspect": reach.suspect,
         "z": round(float(z.max()), 3),
         "z_suspect": int(z.argmax()),
-        "F": round(found.measured.map_rate, 4),
+        "F": round(found.measured.map_excess, 4),
         "class_map": None if class_map is None else class_map.destination.tolist(),
         "free": _verdict(plan, found, None),
         "referenced": _verdict(plan, found, references),

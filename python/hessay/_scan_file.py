@@ -80,7 +80,7 @@ def scan_file(
             source=os.fspath(weights),
             progress=progress,
         )
-    given = {"arch": arch, "data": data, "references_from": references, "holdout": holdout}
+    given = {"arch": arch, "data": data, "references_from": references, "holdout_from": holdout}
     names = {name: os.fspath(value) for name, value in given.items() if value is not None}
     return dataclasses.replace(report, settings={**report.settings, **names})
 

@@ -81,7 +81,7 @@ def rank_test(
     assert threshold is not None
     z = table.profile.deviations(measured.reach.log_ratio)
     by_class = float(z.max()) / PROFILE_NULL.threshold(alpha, n_classes)
-    moved = measured.map_rate / MAP_NULL.threshold(alpha, n_classes)
+    moved = measured.map_excess / MAP_NULL.threshold(alpha, n_classes)
     suspect = int(z.argmax()) if by_class >= moved else None
     what = "all classes together" if suspect is None else f"class {suspect}"
     held = f"score {own:.2f}, threshold {threshold:.2f}, conformal p = {rank.p_value:.2g}"
@@ -101,14 +101,15 @@ def rank_test(
 
 def map_test(measured: Measured, n_classes: int, alpha: float) -> Test:
     """Hold F, what the best short step does to all classes together, against its law."""
-    rate = measured.map_rate
+    excess = measured.map_excess
     threshold = MAP_NULL.threshold(ALL_CLASSES * alpha, n_classes)
-    p_value = MAP_NULL.p_value(rate, n_classes)
-    held = f"F = {rate:.2f}, threshold {threshold:.2f}, p = {p_value:.2g}"
-    goal = [] if measured.class_map is None else measured.class_map.destination.tolist()
+    p_value = MAP_NULL.p_value(excess, n_classes)
+    held = f"F = {excess:.2f}, threshold {threshold:.2f}, p = {p_value:.2g}"
+    found = measured.class_map
+    rate, goal = (0.0, []) if found is None else (found.flip_rate, found.destination.tolist())
     return Test(
-        name="class_map_rate",
-        statistic=rate,
+        name="class_map_excess",
+        statistic=excess,
         threshold=threshold,
         p_value=p_value,
         weight=ALL_CLASSES,

@@ -5,6 +5,6 @@ from __future__ import annotations
 from hessay.detector.calibration import CleanNull
 
 # S without references; largest z under the profile of 8 references; F, what a class map moves.
-CLEAN_NULL = CleanNull(start=0.4278, scale=0.0621, n_models=185, n_classes=10)
-PROFILE_NULL = CleanNull(start=2.3, scale=0.45, n_models=185, n_classes=10)
-MAP_NULL = CleanNull(start=0.12, scale=0.03, n_models=185, n_classes=10)
+CLEAN_NULL = CleanNull(start=0.4031, scale=0.0743, n_models=249, n_classes=10)
+PROFILE_NULL = CleanNull(start=2.0225, scale=0.4302, n_models=144, n_classes=10)
+MAP_NULL = CleanNull(start=0.0557, scale=0.0731, n_models=249, n_classes=10)

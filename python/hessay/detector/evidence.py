@@ -123,12 +123,13 @@ _TITLES = {
             "alpha; every reference is judged by the others in the same way"
         ),
     ),
-    "class_map_rate": (
+    "class_map_excess": (
         "Probes that one short step sends, class by class, to another class each: all-to-all backdoors",
         (
-            "F = share of the probes that arrive; perturbation and map of classes are found together, "
-            "from the leading directions of the interaction of predicted class and logit in the mean "
-            "Jacobian off the data, and judged on other probes"
+            "F = share of the probes that arrive, less the share that smoothing noise overthrows; "
+            "perturbation and map of classes are found together, from the leading directions of the "
+            "interaction of predicted class and logit in the mean Jacobian off the data, and judged on "
+            "other probes"
         ),
     ),
 }

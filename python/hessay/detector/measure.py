@@ -49,9 +49,14 @@ class Measured:
     caveats: tuple[str, ...]  # what forbids CLEAN, though not FLAGGED
 
     @property
-    def map_rate(self) -> float:
-        """F, the share of the probes that the class map's perturbation carries there, [0, 1]."""
-        return 0.0 if self.class_map is None else self.class_map.flip_rate
+    def map_excess(self) -> float:
+        """F: share of the probes that the class map's step carries there, less noise's, [0, 1].
+
+        Brittle networks are moved anywhere by a short step; what the smoothing noise overthrows
+        says how brittle they are.
+        """
+        rate = 0.0 if self.class_map is None else self.class_map.flip_rate
+        return max(0.0, rate - (1.0 - self.agreement))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

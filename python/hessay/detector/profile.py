@@ -5,11 +5,16 @@ and architecture: it belongs to the data. With clean references the profile is k
 compared with itself in other networks instead of with the median class of its own:
 
     l_c = log(reach_c / median reach),   m_c = median over the references of l_c
-    e_c = l_c - m_c - median_c(l - m)
-    z_c = e_c / (s sqrt(1 + pi / (2 k))),   s = pooled spread of the references about m, at least 0.03
+    e_c = l_c - m_c / 2 - median_c(l - m / 2)
+    z_c = e_c / sqrt(s^2 + s_c^2),   s = pooled spread of the references about m, at least 0.03,
+                                     s_c = root mean square of the other classes' e
 
-The medians keep one poisoned reference among several from moving the profile to where it would hide
-another one; pi / 2 is what a median costs in variance over a mean.
+Half of the profile is taken out: it is known from a few small networks only and is not quite the same in
+large ones; all of it and none of it found fewer targets on the tuning population. Dividing by the spread
+of the network's own classes makes architectures comparable whose reaches differ more. The median keeps
+one poisoned reference among several from moving the profile to where it would hide another one. For s,
+residuals beyond three robust standard deviations count as three: a poisoned reference widens it little,
+and the tails that clean networks have are kept.
 """
 
 from __future__ import annotations
@@ -24,7 +29,9 @@ from numpy.typing import NDArray
 from hessay.errors import ArgumentError, NonFinite, ShapeError
 
 MIN_REFERENCES = 4  # fewer measure neither the profile nor its spread
+SHARE = 0.5  # of the profile that is taken out; settled on the tuning population
 _SPREAD_FLOOR = 0.03  # no two trainings agree better; guards against copies of one network
+_FARTHEST = 3.0  # robust standard deviations
 _NORMAL = 1.4826  # median absolute deviation of a normal variable to its standard deviation
 
 
@@ -48,8 +55,10 @@ class ClassProfile:
             raise ShapeError(
                 f"the profile has {len(self.centre)} classes, got values of shape {log_ratio.shape}"
             )
-        scale = self.spread * math.sqrt(1.0 + math.pi / (2.0 * self.n_references))
-        return _centred(log_ratio - self.centre) / scale
+        e = _centred(log_ratio - SHARE * self.centre)
+        others = (np.square(e).sum() - np.square(e)) / max(len(e) - 1, 1)
+        z: NDArray[np.float64] = e / np.sqrt(self.spread**2 + others)
+        return z
 
 
 def fit_profile(log_ratios: NDArray[np.float64] | Sequence[NDArray[np.float64]]) -> ClassProfile:
@@ -82,7 +91,9 @@ def fit_profile(log_ratios: NDArray[np.float64] | Sequence[NDArray[np.float64]])
     residuals = np.stack([_centred(row - centre) for row in table])
     # Two medians were fitted, one a class and one a reference: the degrees of freedom they cost.
     lost = k * n_classes / ((k - 1) * max(n_classes - 1, 1))
-    spread = _NORMAL * float(np.median(np.abs(residuals))) * math.sqrt(lost)
+    sizes = np.abs(residuals)
+    held = np.minimum(sizes, _FARTHEST * _NORMAL * float(np.median(sizes)))
+    spread = math.sqrt(lost * float(np.square(held).mean()))
     return ClassProfile(centre, max(_SPREAD_FLOOR, spread), k)
 
 

@@ -23,7 +23,7 @@ class ReferenceTable:
     """Class reaches of k clean models on the scan's probe."""
 
     log_ratios: NDArray[np.float64]  # (k, C): log(reach / median), dimensionless
-    map_rates: NDArray[np.float64]  # (k,): F of each, [0, 1]
+    map_excesses: NDArray[np.float64]  # (k,): F of each, [0, 1]
     bystanders: NDArray[np.float64]  # (k, b): logarithms of what only the training changes
     trained_alike: bool  # whether the caller says that they were trained as the scanned model was
 
@@ -49,7 +49,7 @@ class ReferenceTable:
             )
         return ReferenceTable(
             np.stack([m.reach.log_ratio for m in measured]),
-            np.array([m.map_rate for m in measured]),
+            np.array([m.map_excess for m in measured]),
             np.stack([bystanders(m) for m in measured]),
             trained_alike,
         )
@@ -109,7 +109,7 @@ class ReferenceTable:
         if not self.trained_alike or not reaches or k < MIN_REFERENCES or self.unlike(measured):
             return None
         z = left_out(np.vstack([self.log_ratios, measured.reach.log_ratio]))
-        moved = np.append(self.map_rates, measured.map_rate)
+        moved = np.append(self.map_excesses, measured.map_excess)
         scores: NDArray[np.float64] = np.maximum(
             z / PROFILE_NULL.threshold(level, n_classes),
             moved / MAP_NULL.threshold(level, n_classes),

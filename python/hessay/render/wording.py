@@ -52,6 +52,8 @@ def headline(report: Report) -> str:
         return f"No sign of poison was found, tested at level {percent(report.alpha)}."
     if report.verdict is Verdict.INCONCLUSIVE:
         return "The scan could not decide. Do not read this as clean."
+    if report.class_map is not None:
+        return "One small change of the input moves every class into another one: a backdoor."
     if report.flagged_class is None:
         return "The model shows signs of poison, without a single target class."
     return (
@@ -64,7 +66,9 @@ def comparison(report: Report) -> str:
     """Say what the deciding statistic was held against, or that there is none."""
     if report.statistic is None:
         return "no deciding statistic"
-    deciding = next((item for item in report.evidence if item.decides), None)
+    deciding = next(
+        (item for item in report.evidence if item.decides and item.value == report.statistic), None
+    )
     name = deciding.title if deciding is not None else "statistic"
     text = f"{name}: {number(report.statistic)}"
     if report.threshold is not None:
@@ -100,6 +104,9 @@ def repeat_command(report: Report) -> str:
     arch, data = report.settings.get("arch"), report.settings.get("data")
     if report.model.source and isinstance(arch, str) and isinstance(data, str):
         words = ("--arch", arch, "--data", data, "--alpha", f"{report.alpha!r}")
+        for option in ("references", "holdout"):
+            given = report.settings.get(f"{option}_from")
+            words += (f"--{option}", given) if isinstance(given, str) else ()
         seed = ("--seed", str(report.seed))
         # "--" is not needed for a path that cannot be taken for an option.
         source = report.model.source
