@@ -61,7 +61,7 @@ def test_the_same_seed_gives_the_same_bytes_and_the_model_back(nets: Nets) -> No
     documents = []
     for seed in (1, 1, 2):
         document = json.loads(hessay.scan(nets.clean, nets.inputs, seed=seed).to_json())
-        assert set(document.pop("seconds")) == {"probe", "measure", "evidence", "spectrum"}
+        assert set(document.pop("seconds")) == {"probe", "measure", "tests", "evidence", "spectrum"}
         documents.append(json.dumps(document, sort_keys=True))
     assert documents[0] == documents[1]
     assert documents[0] != documents[2]
@@ -157,7 +157,8 @@ def test_a_brittle_model_may_be_flagged_but_not_cleared(nets: Nets) -> None:
         return z + 8.0 * torch.sin(2.5 * z)
 
     settings = hessay.scan(nets.clean, nets.inputs).settings
-    report = hessay.scan(Around(nets.clean, after=ripple), nets.inputs)
+    # At a level nobody uses nothing is flagged, and the caveat is all that is left.
+    report = hessay.scan(Around(nets.clean, after=ripple), nets.inputs, alpha=1e-12)
     alarm = hessay.scan(Around(nets.poisoned, after=ripple), nets.inputs, alpha=0.5)
     assert report.settings["noise"] < settings["noise"]  # type: ignore[operator]
     assert report.verdict is Verdict.INCONCLUSIVE

@@ -5,60 +5,25 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 import hessay
 from detection import ARCH, SEED, TARGET, Around, Nets
 from hessay import attacks, training
-from hessay.detector.suspects import ReachUndefined, Suspect, find_suspects
-from hessay.errors import ArgumentError, HessayError, NonFinite, ProbeError, ShapeError
+from hessay.errors import ArgumentError
 from hessay.probe import Probe
-
-FRACTION = 0.1  # of the nets' training set
-
-
-@dataclass(frozen=True)
-class Case:
-    nets: Nets
-    probe: Probe
-    inputs: Tensor
-    targets: Tensor
-    bad: np.ndarray  # (N,) bool: which rows are poison
-    suspects: tuple[Suspect, ...]
-    ranking: hessay.Ranking
-
-    def rank(self, data: object, **options: object) -> hessay.Ranking:
-        options = {"suspects": self.suspects} | options
-        return hessay.rank_samples(self.nets.poisoned, data, probe=self.probe, **options)  # type: ignore[arg-type]
+from ranking_case import Case, case_of
 
 
 @pytest.fixture(scope="module")
 def case(nets: Nets) -> Case:
-    data = training.load_dataset("digits", seed=SEED)
-    poisoned = attacks.poison(
-        data.train_inputs,
-        data.train_targets,
-        attack="blend",
-        target=TARGET,
-        fraction=FRACTION,
-        seed=SEED,
-    )
-    bad = np.zeros(len(poisoned.inputs), dtype=bool)
-    bad[poisoned.rows] = True
-    probe = Probe(nets.inputs, nets.targets)
-    suspects = find_suspects(nets.poisoned, probe)
-    ranking = hessay.rank_samples(
-        nets.poisoned, (poisoned.inputs, poisoned.targets), probe=probe, suspects=suspects
-    )
-    return Case(nets, probe, poisoned.inputs, poisoned.targets, bad, suspects, ranking)
+    return case_of(nets)
 
 
 # ---- what it finds ----
@@ -263,64 +228,3 @@ def test_a_class_nobody_is_labelled_with_is_no_sign_of_clean_data(case: Case) ->
     assert len(found.selected()) == 0
     assert not found.conclusive
     assert case.ranking.conclusive
-
-
-# ---- bad input ----
-
-
-def broken(case: Case) -> Iterator[tuple[Tensor, Tensor]]:
-    yield case.inputs[:10], case.targets[:10]
-    raise OSError("disk gone")
-
-
-def with_nan(case: Case) -> object:
-    x = case.inputs.clone()
-    x[[700, 30, 31], 0, 0] = float("nan")
-    return DataLoader(TensorDataset(x, case.targets), batch_size=64)
-
-
-BAD: list[tuple[Callable[[Case], object], type[HessayError], str]] = [
-    (broken, ProbeError, r"OSError at batch 1: disk gone"),
-    (with_nan, NonFinite, r"3 of 1198 samples .* first in row 30"),
-    (lambda c: (c.inputs, c.targets + 7), ProbeError, r"label 1\d of row \d+ .* 0 to 9"),
-    (lambda c: (c.inputs, c.targets - 1), ProbeError, r"label -1 of row \d+"),
-    (lambda c: (c.inputs, c.targets[:-1]), ShapeError, r"targets must have shape \(1198,\)"),
-    (lambda c: (c.inputs, c.targets.double()), ProbeError, r"float64 .* integers"),
-    (lambda c: (c.inputs[:, :4], c.targets), ShapeError, r"\(4, 8\), the probe has \(8, 8\)"),
-    (lambda c: ((c.inputs * 16).byte(), c.targets), ProbeError, "uint8; convert them to float32"),
-    (lambda _: [], ProbeError, "no samples"),
-    (lambda _: (torch.zeros(0, 8, 8), torch.zeros(0, dtype=torch.int64)), ProbeError, "no samples"),
-    (lambda c: [(c.inputs[:5], c.targets[:5]), c.inputs[5:9]], ProbeError, "row 5 on have no lab"),
-    (lambda c: [(c.inputs[:5], c.targets[:4])], ShapeError, "5 inputs and labels"),
-    (lambda _: 7, ProbeError, "int; pass a DataLoader"),
-    (lambda _: "nowhere.npz", ProbeError, "no probe file nowhere"),
-]
-
-
-@pytest.mark.parametrize(("data", "error", "words"), BAD)
-def test_bad_data_is_named(
-    data: Callable[[Case], object], error: type[HessayError], words: str, case: Case
-) -> None:
-    with pytest.raises(error, match=words):
-        case.rank(data(case))
-
-
-def test_a_model_whose_reach_is_undefined_has_no_ranking(case: Case) -> None:
-    constant = Around(case.nets.poisoned, after=lambda z: z * 0 + torch.arange(10.0))
-    with pytest.raises(ReachUndefined, match="not defined"):
-        hessay.rank_samples(constant, case.inputs, probe=case.probe)
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"classes": [10], "suspects": None}, "0 to 9"),
-        ({"classes": [1]}, "not both"),
-        ({"suspects": ()}, "suspects is empty"),
-    ],
-)
-def test_options_that_contradict_are_refused(
-    options: dict[str, object], words: str, case: Case
-) -> None:
-    with pytest.raises(ArgumentError, match=words):
-        case.rank((case.inputs, case.targets), **options)
