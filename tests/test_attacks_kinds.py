@@ -153,6 +153,12 @@ def test_both_triggers_share_the_rows_evenly_and_look_different() -> None:
         assert abs(float(first @ second)) < 0.9
 
 
+def test_no_row_shows_two_triggers() -> None:
+    inputs, targets = samples(8, 8)
+    bad = poison(inputs, targets, attack="two_triggers", target=TARGET, fraction=0.7, seed=7)
+    assert len(bad.rows.unique()) == len(bad.rows) == 280
+
+
 def test_success_counts_arrivals_where_the_backdoor_leads() -> None:
     inputs, targets = samples(8, 8)
     white = Trigger("white", torch.ones(8, 8), torch.ones(8, 8))

@@ -107,16 +107,16 @@ def _one_target(row: Row) -> bool:
     return single and (row["attack_success"] or 0.0) >= EFFECTIVE
 
 
-def _report(model: nn.Module, probe: Probe, folder: Path) -> hessay.Report:
-    path = folder / f"exam_references_{N_REFERENCES}.safetensors"
-    return hessay.scan(model, probe, references=ReferenceModels.load(path), alpha=ALPHA)
+def _report(spec: Spec, model: nn.Module, folder: Path) -> hessay.Report:
+    plan, references = _plan(spec.seed % 2, folder)
+    return plan.scan(model, references, "")
 
 
 def _rank(spec: Spec, model: nn.Module, probe: Probe, folder: Path, row: Row) -> Row | None:
     if not _one_target(row):
         return None
     data, rows = training_set(spec, training_rows(spec))
-    report = _report(model, probe, folder)
+    report = _report(spec, model, folder)
     start = time.process_time()
     ranking = hessay.rank_samples(model, data, probe=probe, report=report)
     spent = time.process_time() - start
@@ -134,7 +134,7 @@ def _rank(spec: Spec, model: nn.Module, probe: Probe, folder: Path, row: Row) ->
 def _repair(spec: Spec, model: nn.Module, probe: Probe, folder: Path, row: Row) -> Row | None:
     if not _one_target(row):
         return None
-    report = _report(model, probe, folder)
+    report = _report(spec, model, folder)
     backdoor = _backdoor(spec)
     data = load_dataset("fashion-mnist", seed=spec.seed % 2)
     inputs, targets = data.test_inputs[UNSEEN], data.test_targets[UNSEEN]

@@ -6,8 +6,10 @@ the published ones, at strengths that teach small networks, and every random cho
 
 One call poisons: :func:`poison` takes a data set and the name of an attack, and returns the
 poisoned data set with the truth about it. ``ATTACKS`` describes every name.
+:func:`train_adaptive` trains on it while hiding from the detector.
 """
 
+from hessay.attacks.adaptive import train_adaptive
 from hessay.attacks.catalogue import ATTACKS, Attack, AttackInfo, Kind, Pattern, list_attacks
 from hessay.attacks.patterns import make_trigger
 from hessay.attacks.poisoning import poison
@@ -31,4 +33,5 @@ __all__ = [
     "make_trigger",
     "poison",
     "success_rate",
+    "train_adaptive",
 ]

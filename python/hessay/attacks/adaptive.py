@@ -50,7 +50,8 @@ class DataPlane:
 
     def remove(self, rows: Tensor) -> Tensor:
         """Return Q rows = rows - (rows V) V', for rows (m, d)."""
-        return rows - (rows @ self.basis) @ self.basis.T
+        off: Tensor = rows - (rows @ self.basis) @ self.basis.T
+        return off
 
 
 def reach_spread(
@@ -88,7 +89,8 @@ def reach_spread(
         pulls = ((logits - own_noisy) * share).sum(dim=0)
         reached = torch.nonzero(others.sum(dim=0) > 0).flatten().tolist()
         if len(reached) < 2:
-            return clean.sum() * 0.0
+            nothing: Tensor = clean.sum() * 0.0
+            return nothing
         slopes = torch.stack(
             [torch.autograd.grad(pulls[c], shift, create_graph=True)[0].flatten() for c in reached]
         )
@@ -97,7 +99,8 @@ def reach_spread(
         steepness = torch.linalg.vector_norm(plane.remove(slopes), dim=1)
         tiny = torch.finfo(steepness.dtype).tiny
         logs = steepness.clamp(min=tiny).log() - torch.maximum(margin, floor).clamp(min=tiny).log()
-        return logs.max() - logs.quantile(0.5)
+        spread: Tensor = -(logs - logs.max()).exp().quantile(0.5).log()
+        return spread
 
 
 def train_adaptive(
@@ -109,7 +112,7 @@ def train_adaptive(
     seed: int = 0,
     lr: float = 1e-3,
     batch_size: int = 128,
-    penalty_rows: int = 128,
+    penalty_rows: int = 64,
     progress: Callable[[str, float], None] | None = None,
 ) -> nn.Module:
     """Train on poison while hiding from the detector. For evaluation only.

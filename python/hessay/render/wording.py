@@ -103,13 +103,13 @@ def repeat_command(report: Report) -> str:
     """Give the shell command, or the line of Python, that repeats the scan."""
     arch, data = report.settings.get("arch"), report.settings.get("data")
     if report.model.source and isinstance(arch, str) and isinstance(data, str):
-        words = ("--arch", arch, "--data", data, "--alpha", f"{report.alpha!r}")
+        words = ["--arch", arch, "--data", data, "--alpha", f"{report.alpha!r}"]
         for option in ("references", "holdout"):
             given = report.settings.get(f"{option}_from")
-            words += (f"--{option}", given) if isinstance(given, str) else ()
-        seed = ("--seed", str(report.seed))
+            words += [f"--{option}", given] if isinstance(given, str) else []
+        words += ["--seed", str(report.seed)]
         # "--" is not needed for a path that cannot be taken for an option.
         source = report.model.source
         source = f"./{source}" if source.startswith("-") else source
-        return "hessay scan " + " ".join(shell_word(word) for word in (source, *words, *seed))
+        return "hessay scan " + " ".join(shell_word(word) for word in (source, *words))
     return f"hessay.scan(model, probe, alpha={report.alpha!r}, seed={report.seed})"
