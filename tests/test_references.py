@@ -13,7 +13,8 @@ from safetensors.torch import load_file, save_file
 import hessay
 from detection import ARCH, SEED, TARGET, Nets
 from hessay.errors import ArgumentError, ProbeError, UntrustedFile
-from hessay.references import ReferenceModels, architectures_for, train_references
+from hessay.reference_models import ReferenceModels, architectures_for
+from hessay.references import train_references
 from hessay.training import load_dataset, train_classifier
 from hessay.verdict import Verdict
 

@@ -22,7 +22,8 @@ from hessay.detector.measure import Measurement
 from hessay.detector.reference_table import ReferenceTable
 from hessay.detector.scan import Plan
 from hessay.probe import Probe
-from hessay.references import ReferenceModels, train_references
+from hessay.reference_models import ReferenceModels
+from hessay.references import train_references
 from hessay.training import accuracy, load_dataset
 
 Row = dict[str, Any]

@@ -24,7 +24,8 @@ from hessay.detector.calibration import CleanNull
 from hessay.detector.reference_table import ReferenceTable, bystanders
 from hessay.detector.scan import Plan
 from hessay.probe import Probe
-from hessay.references import ReferenceModels, train_references
+from hessay.reference_models import ReferenceModels
+from hessay.references import train_references
 from hessay.training import load_dataset
 
 ALPHA = 0.01

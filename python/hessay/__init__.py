@@ -42,7 +42,7 @@ _HOME = {
     "Detector": "detector",
     "InputHessian": "hessian",
     "Probe": "probe",
-    "ReferenceModels": "references",
+    "ReferenceModels": "reference_models",
     "Repair": "repairing",
     "Ranking": "samples",
     "Report": "report",
@@ -71,7 +71,8 @@ if TYPE_CHECKING:
     from hessay.hessian import InputHessian
     from hessay.loading import load_model
     from hessay.probe import Probe
-    from hessay.references import ReferenceModels, train_references
+    from hessay.reference_models import ReferenceModels
+    from hessay.references import train_references
     from hessay.repairing import Repair, load_repaired, repair
     from hessay.report import Report
     from hessay.samples import Ranking, rank_samples

@@ -31,7 +31,8 @@ from hessay.errors import ArgumentError, NotConverged, ProbeError
 from hessay.hessian.model.evaluate import Model
 from hessay.loading.probe_arrays import require_class_numbers
 from hessay.probe import Probe, as_probe
-from hessay.references import ReferenceModels, reference_models
+from hessay.reference_models import ReferenceModels
+from hessay.references import reference_models
 from hessay.report import Evidence, Report, SpectrumSummary
 
 Progress = Callable[[str, float], None]

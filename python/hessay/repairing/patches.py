@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from hessay.errors import ModelError, ShapeError
 
 
-class Patched(nn.Module):
+class Patched(nn.Module, ABC):
     """A model behind a repair of its input; ``state_dict`` holds both."""
 
     inner: nn.Module
@@ -24,9 +25,9 @@ class Patched(nn.Module):
         logits: Tensor = self.inner(self.repaired(inputs))
         return logits
 
+    @abstractmethod
     def repaired(self, inputs: Tensor) -> Tensor:
         """Return the inputs as the model behind the patch sees them."""
-        raise NotImplementedError  # each kind of patch says how
 
     def _rows(self, inputs: Tensor, d: int) -> Tensor:
         rows = inputs.flatten(1)
