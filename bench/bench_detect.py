@@ -25,12 +25,12 @@ BENCH = Path(__file__).resolve().parent
 sys.path[:0] = [str(BENCH), str(BENCH / "zoo")]
 
 import torch
-from detect.exam import PHASES, Row, row_of
-from detect.table import show
 from examination import examination
 from population import Spec
 
 from detect import compare
+from detect.exam import PHASES, Row, row_of
+from detect.table import show
 from hvp.stamp import stamp
 
 OUT = BENCH / "zoo" / "examination.json"
