@@ -278,3 +278,21 @@ def test_progress_does_not_change_the_answer(spiked: Matrix) -> None:
     plain = eigsh(spiked, 4, seed=3)
     watched = eigsh(spiked, 4, seed=3, progress=lambda _: None, max_seconds=1000.0)
     np.testing.assert_array_equal(plain.vectors, watched.vectors)
+
+
+def test_stored_matrices_are_asked_for_two_vectors_a_call() -> None:
+    rng = np.random.default_rng(8)
+    large = np.diag(np.arange(1.0, 1101.0))  # 9.7 MB
+    large[:30, :30] += (noise := rng.standard_normal((30, 30))) + noise.T
+    stored = eigsh(large, 3, "LA", 1e-6)
+    called = eigsh((lambda v: large @ v, 1100), 3, "LA", 1e-6)
+    stats = stored.stats  # the certificate asks for one at a time
+    search_calls = stats.block_calls - stats.check_products
+    assert stats.products - stats.check_products == 2 * search_calls
+    assert called.stats.products == called.stats.block_calls
+    small = eigsh(large[:500, :500], 3, "LA", 1e-6)
+    assert small.stats.products == small.stats.block_calls
+    # The answer does not depend on it: eigenvalues are right to the residual squared over the gap.
+    np.testing.assert_allclose(stored.values, called.values, rtol=1e-9)
+    # One dimension holds one column.
+    assert eigsh(np.eye(1), 1, "LA").values.tolist() == [1.0]

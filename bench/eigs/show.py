@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from eigs.blocks import SIZES, BlockCost
 from eigs.contenders import CONTENDERS
 from eigs.end_to_end import EndToEnd
 from eigs.measure import Row, Tally, Warm
@@ -108,3 +109,15 @@ def show_end_to_end(rows: Sequence[EndToEnd]) -> None:
             f"  {row.name:46}{row.median:7.3f}   {row.verdict.right}/{K}, residual "
             f"{row.verdict.residual:.1e}{mark}"
         )
+
+
+def show_blocks(rows: Sequence[BlockCost]) -> None:
+    """Print CPU milliseconds and columns for each number of columns a call."""
+    print("\ncolumns a call: CPU ms (columns in all); * the default")
+    print(f"  {'':{WIDTH}}" + "".join(f"{size:>16}" for size in SIZES))
+    for row in rows:
+        cells = [
+            f"{row.ms[size]:.1f} ({row.columns[size]}){'*' if size == row.default else ''}"
+            for size in SIZES
+        ]
+        print(f"  {row.name:{WIDTH}}" + "".join(f"{cell:>16}" for cell in cells))

@@ -158,9 +158,10 @@ def eigsh(
     seed : int
         Of the start block and of the certificate's.
     block : int, optional
-        Columns a call. By default 1, which needs the fewest products, or the multiplicity of the
-        most multiple eigenvalue of a ``start`` that is Eigenpairs. More pays where a block costs
-        little more than a vector. Multiple eigenvalues are found either way.
+        Columns a call. By default 1, which needs the fewest products; 2 where products read a stored
+        matrix (a dense one of 8 MB or more, a factor), which serves a second vector almost for
+        nothing; at least the multiplicity of the most multiple eigenvalue of a ``start`` that is
+        Eigenpairs. Multiple eigenvalues are found either way.
     max_basis, max_products : int, optional
         Columns kept before a restart (multiple eigenvalues may widen the block, and the basis with
         it); operator columns in all (10 d, at least 1000, by default).
@@ -220,18 +221,20 @@ def eigsh(
     if max_seconds is not None and not (max_seconds > 0 and math.isfinite(max_seconds)):
         raise ArgumentError(f"max_seconds must be positive and finite, got {max_seconds!r}")
 
+    known = recognise(operator)
+    multiplicity = _multiplicity(start, tol) if isinstance(start, Eigenpairs) else 1
     options = _core.LanczosOptions(
         k=int(k),
         which=which,
         tol=float(tol),
-        block=block or (_multiplicity(start, tol) if isinstance(start, Eigenpairs) else 1),
+        # No more columns than there are dimensions.
+        block=block or min(max(known.block, multiplicity), known.size),
         max_basis=max_basis or 0,
         max_products=max_products or 0,
         miss_probability=float(miss_probability),
         max_seconds=float(max_seconds or 0.0),
         progress=None if progress is None else _teller(progress),
     )
-    known = recognise(operator)
     vectors = start.vectors if isinstance(start, Eigenpairs) else start
     first = None if vectors is None else start_block(vectors, known)
     result = _eigenpairs(known.solve(options, int(seed), first), miss_probability)

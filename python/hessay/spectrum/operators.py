@@ -25,6 +25,12 @@ class SupportsMatmul(Protocol):
     def __matmul__(self, other: Any, /) -> Any: ...
 
 
+# A product that waits for a stored matrix takes a second vector at little more than the price of one,
+# and two vectors a call need 1.3 times the columns of one; four need twice as many
+# (`python bench/bench_eigs.py --blocks`). A matrix below this size stays in the processor's cache.
+_STORED_BLOCK = 2
+_LEAST_STORED_BYTES = 8_000_000
+
 Operator: TypeAlias = SupportsMatmul | tuple[Callable[[Any], Any], Any]
 
 
@@ -35,6 +41,7 @@ class Recognised:
     size: int  # d
     dtype: Precision  # the precision of the solve
     solve: Solve  # options, seed, start (d, j) or None
+    block: int = 1  # columns a call that cost the least time; 1 costs the fewest products
 
 
 def recognise(operator: Operator) -> Recognised:
@@ -77,6 +84,7 @@ def recognise(operator: Operator) -> Recognised:
             lambda options, seed, start: _core.lanczos_factor(
                 factor.rows, factor.lift, options, seed, start
             ),
+            _STORED_BLOCK,
         )
     return _callable(operator.__matmul__, int(shape[0]), _precision(operator))
 
@@ -142,6 +150,7 @@ def _dense(matrix: Any) -> Recognised:
         len(held),
         held.dtype.type,
         lambda options, seed, start: _core.lanczos_dense(held, options, seed, start),
+        _STORED_BLOCK if held.nbytes >= _LEAST_STORED_BYTES else 1,
     )
 
 
