@@ -13,7 +13,7 @@ from hessay.detector import decide as decisions
 from hessay.detector.alarms import reach_test
 from hessay.detector.calibration import CleanNull, conformal_rank
 from hessay.detector.constants import CLEAN_NULL
-from hessay.detector.scan import Plan
+from hessay.detector.plan import Plan
 from hessay.detector.statistics import first_order, natural_reach, principal_directions
 from hessay.errors import ArgumentError, NonFinite
 from hessay.hessian import frozen

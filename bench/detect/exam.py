@@ -19,8 +19,8 @@ from detect.summary import recall_at_budget
 from hessay.attacks import Backdoor, poison, success_rate
 from hessay.detector import decide as decisions
 from hessay.detector.measure import Measurement
+from hessay.detector.plan import Plan
 from hessay.detector.reference_table import ReferenceTable
-from hessay.detector.scan import Plan
 from hessay.probe import Probe
 from hessay.reference_models import ReferenceModels
 from hessay.references import train_references

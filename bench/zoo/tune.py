@@ -21,8 +21,8 @@ from population import N_PROBES, Spec, build, reference_holdout, tuning_populati
 
 from hessay.detector.alarms import ALL_CLASSES, ONE_CLASS
 from hessay.detector.calibration import CleanNull
+from hessay.detector.plan import Plan
 from hessay.detector.reference_table import ReferenceTable, bystanders
-from hessay.detector.scan import Plan
 from hessay.probe import Probe
 from hessay.reference_models import ReferenceModels
 from hessay.references import train_references

@@ -30,6 +30,7 @@ def scan_file(
     alpha: float = 0.01,
     references: str | os.PathLike[str] | None = None,
     holdout: str | os.PathLike[str] | None = None,
+    wrt: str = "input",
     seed: int = 0,
     progress: Callable[[str, float], None] | None = None,
 ) -> Report:
@@ -49,6 +50,8 @@ def scan_file(
         File of reference networks, or a folder of weights of the same architecture as the model.
     holdout : path or None
         ``.npz`` file of labelled clean data, for ``references="train"``.
+    wrt : "input" or the name of a module
+        Where the model is examined; for token ids, the embedding.
     seed : int, >= 0
     progress : callable or None
         Called as ``progress(phase, share_done)``.
@@ -76,6 +79,7 @@ def scan_file(
             alpha=alpha,
             references=_references(references, arch),
             holdout=None if holdout is None else Probe.load(holdout),
+            wrt=wrt,
             seed=seed,
             source=os.fspath(weights),
             progress=progress,

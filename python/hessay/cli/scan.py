@@ -64,6 +64,13 @@ def scan(
             metavar="HOLDOUT.npz", help="Labelled clean data for --references train; not the probe."
         ),
     ] = None,
+    wrt: Annotated[
+        str,
+        typer.Option(
+            metavar="MODULE",
+            help="Examine the model at the output of this module, for token ids its embedding.",
+        ),
+    ] = "input",
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
     format_: Annotated[
         Format | None,
@@ -99,6 +106,7 @@ def scan(
                 alpha=alpha,
                 references=references,
                 holdout=holdout,
+                wrt=wrt,
                 seed=seed,
                 progress=progress,
             )

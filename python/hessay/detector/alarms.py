@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from hessay.detector.calibration import CleanNull, conformal_rank
-from hessay.detector.constants import CLEAN_NULL, MAP_NULL, PROFILE_NULL
+from hessay.detector.constants import CLEAN_NULL, FEW_CLASSES_NULL, MAP_NULL, PROFILE_NULL
 from hessay.detector.decide import Test
 from hessay.detector.measure import Measured
 from hessay.detector.reference_table import ReferenceTable
@@ -16,23 +16,30 @@ ALL_CLASSES = 1.0 - ONE_CLASS
 
 
 def reach_test(reach: ClassReach, n_classes: int, alpha: float) -> Test:
-    """Hold S against its law over clean models: no references needed."""
-    threshold = CLEAN_NULL.threshold(ONE_CLASS * alpha, n_classes)
-    p_value = CLEAN_NULL.p_value(reach.statistic, n_classes)
+    """Hold S against its law over clean models: no references needed.
+
+    Two and three classes have laws of their own and the whole alpha: the other tests are for more.
+    """
+    few = n_classes in FEW_CLASSES_NULL
+    null = FEW_CLASSES_NULL.get(n_classes, CLEAN_NULL)
+    weight = 1.0 if few else ONE_CLASS
+    threshold = null.threshold(weight * alpha, n_classes)
+    p_value = null.p_value(reach.statistic, n_classes)
     ratio = math.exp(reach.statistic)
+    usual = "the others" if few else "the median class"
     held = f"S = {reach.statistic:.3f}, threshold {threshold:.3f}, p = {p_value:.2g}"
     return Test(
         name="reach_spread",
         statistic=reach.statistic,
         threshold=threshold,
         p_value=p_value,
-        weight=ONE_CLASS,
+        weight=weight,
         suspect=reach.suspect,
-        law=_law("S", CLEAN_NULL),
-        alarm=f"class {reach.suspect} is reached {ratio:.2f} times as easily as the median class, "
+        law=_law("S", null),
+        alarm=f"class {reach.suspect} is reached {ratio:.2f} times as easily as {usual}, "
         f"off the data's own directions: {held}",
         calm=f"no class stands out at alpha = {alpha:g}: the easiest one, class {reach.suspect}, is "
-        f"reached {ratio:.2f} times as easily as the median class ({held})",
+        f"reached {ratio:.2f} times as easily as {usual} ({held})",
     )
 
 

@@ -8,3 +8,8 @@ from hessay.detector.calibration import CleanNull
 CLEAN_NULL = CleanNull(start=0.4031, scale=0.0743, n_models=249, n_classes=10)
 PROFILE_NULL = CleanNull(start=2.0225, scale=0.4302, n_models=144, n_classes=10)
 MAP_NULL = CleanNull(start=0.0557, scale=0.0731, n_models=249, n_classes=10)
+# S of two and three classes (bench/zoo/few_classes.py).
+FEW_CLASSES_NULL = {
+    2: CleanNull(start=0.782, scale=0.2061, n_models=108, n_classes=2),
+    3: CleanNull(start=0.6747, scale=0.0807, n_models=108, n_classes=3),
+}

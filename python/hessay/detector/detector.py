@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from hessay.detector.plan import Plan
 from hessay.detector.reference_table import ReferenceTable
-from hessay.detector.scan import Plan
 from hessay.errors import ArgumentError
 from hessay.hessian.model.evaluate import Model
 from hessay.report import Report

@@ -114,7 +114,7 @@ def measure(
         logits: NDArray[np.float64] = tensor.numpy()
         targets = _targets(probe, logits.shape[1])
         accuracy = None if targets is None else float((logits.argmax(axis=1) == targets).mean())
-        reasons += validity.too_small(probe.n, logits.shape[1])
+        reasons += validity.too_small(probe.n, _distinct(flat), logits.shape[1])
         reasons += validity.too_large(logits.shape[1], probe.d)
         reasons += validity.unusable_logits(logits, targets)
         if reasons:
@@ -204,3 +204,8 @@ def _targets(probe: Probe, n_classes: int) -> NDArray[np.int64] | None:
             f"{n_classes - 1}; number the classes as in training"
         )
     return targets
+
+
+def _distinct(flat: NDArray[np.float64]) -> int:
+    """How many of the rows (n, d) differ from all others, equal ones counted once."""
+    return len({hash(row.tobytes()) for row in flat})

@@ -54,6 +54,11 @@ class ReferenceTable:
             trained_alike,
         )
 
+    @property
+    def n_classes(self) -> int:
+        """C of the references."""
+        return int(self.log_ratios.shape[1])
+
     @cached_property
     def profile(self) -> ClassProfile:
         """What the references have in common."""

@@ -1,41 +1,28 @@
-"""Scan one model: measure, calibrate, decide, report."""
+"""Scan one model: at its input, or at the output of one of its modules."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
-import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hessay.detector.alarms import map_test, profile_test, rank_test, reach_test
-from hessay.detector.compose import compose
-from hessay.detector.decide import Test, abstain, decide, withhold
-from hessay.detector.evidence import evidence_table, straight_step_rates
-from hessay.detector.measure import (
-    Measured,
-    Measurement,
-    flatten,
-    measure,
-)
-from hessay.detector.reference_table import ReferenceTable
-from hessay.detector.spectrum_summary import off_data_spectrum
-from hessay.detector.statistics import (
-    PrincipalDirections,
-    principal_directions,
-)
-from hessay.errors import ArgumentError, NotConverged, ProbeError
+from hessay.detector.plan import Plan, Progress
+from hessay.errors import ArgumentError
 from hessay.hessian.model.evaluate import Model
-from hessay.loading.probe_arrays import require_class_numbers
+from hessay.hessian.model.from_module import from_module
+from hessay.hessian.model.inspect import parameter_count
+from hessay.loading import describe, model_digest
 from hessay.probe import Probe, as_probe
-from hessay.reference_models import ReferenceModels
 from hessay.references import reference_models
-from hessay.report import Evidence, Report, SpectrumSummary
+from hessay.report import Report
 
-Progress = Callable[[str, float], None]
+NEAREST = 8  # vocabulary items named in a report
+_UNPROVED = (
+    "the laws of clean models were fitted at the inputs of image classifiers; inside a model they have "
+    "missed triggers that work, in networks with attention: nothing found is no clearance"
+)
 
 
 def scan(
@@ -45,6 +32,7 @@ def scan(
     alpha: float = 0.01,
     references: Iterable[Model] | str | os.PathLike[str] | None = None,
     holdout: object = None,
+    wrt: str = "input",
     seed: int = 0,
     source: str = "",
     progress: Progress | None = None,
@@ -68,6 +56,11 @@ def scan(
         comes from a law fitted to clean small image classifiers.
     holdout : Probe, (inputs, targets), DataLoader, path or None
         Labelled clean data to train references on; only with ``references="train"``.
+    wrt : "input" or the name of a module
+        Where the model is examined: its input, or what this module returns, for token ids the
+        embedding; the report then names the vocabulary items nearest to the trigger direction, and
+        is never CLEAN. What follows the module must look at nothing else that differs between the
+        probes, such as padding. Without references: what modules return differs between models.
     seed : int, >= 0
         Of the smoothing noise, the eigensolver and references trained now.
     source : str
@@ -91,151 +84,50 @@ def scan(
 
     Source: the statistic is described in :mod:`hessay.detector.statistics`.
     """
+    if wrt != "input":
+        if references is not None:
+            raise ArgumentError(
+                f"references cannot be used with wrt={wrt!r}: what a module returns differs from "
+                "model to model; scan without them"
+            )
+        return _scan_inside(model, as_probe(probe), wrt, alpha, seed, source, progress)
     plan = Plan.of(probe, alpha=alpha, seed=seed, progress=progress)
     models = reference_models(references, holdout, seed=seed, progress=progress)
     table = None if models is None else plan.references(models)
     return plan.scan(model, table, source)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Plan:
-    """What the scans of several models on one probe share."""
-
-    probe: Probe
-    flat: NDArray[np.float64]  # (n, d)
-    directions: PrincipalDirections
-    alpha: float
-    seed: int
-    tell: Progress
-    seconds: dict[str, float] = field(default_factory=dict)  # wall time of phases done once, s
-
-    @staticmethod
-    def of(probe: object, *, alpha: float, seed: int, progress: Progress | None) -> Plan:
-        """Check the options and find the probe's principal directions."""
-        if not 0.0 < alpha < 1.0:
-            raise ArgumentError(
-                f"alpha is a false-alarm rate in (0, 1), got {alpha}; 0.01 is usual"
-            )
-        if seed < 0:
-            raise ArgumentError(f"seed must be at least 0, got {seed}")
-        checked = as_probe(probe)
-        if not checked.inputs.is_floating_point():
-            raise ProbeError(
-                f"a scan moves the inputs by small steps, which integers ({checked!r}) do not "
-                "allow; convert pictures to float32 in the scale the model was trained on"
-            )
-        if checked.targets is not None:
-            require_class_numbers(checked.targets)
-        tell = progress or _silent
-        tell("principal directions of the probe", 0.0)
-        seconds: dict[str, float] = {}
-        with _timed(seconds, "probe"):
-            flat = flatten(checked)
-            directions = principal_directions(flat)
-        return Plan(checked, flat, directions, alpha, seed, tell, seconds)
-
-    def references(
-        self, models: Iterable[Model], *, trained_alike: bool | None = None
-    ) -> ReferenceTable:
-        """Measure clean reference models on the probe.
-
-        Parameters
-        ----------
-        models : iterable of nn.Module
-        trained_alike : bool or None
-            Whether they were trained as the scanned models were, so that ranks among them are a
-            p-value. None: yes, unless they come from :func:`hessay.train_references`.
-
-        Raises
-        ------
-        ArgumentError
-            Fewer than 4 references, or one for which the statistic is not defined.
-        """
-        alike = not isinstance(models, ReferenceModels) if trained_alike is None else trained_alike
-        found = []
-        with _timed(self.seconds, "references"):
-            for number, reference in enumerate(models):
-                self.tell(f"reference model {number + 1}", 0.0)
-                found.append(self.measured(reference, f"reference model {number}"))
-        return ReferenceTable.of(found, trained_alike=alike)
-
-    def measure(self, model: Model) -> Measurement:
-        """Measure one model on the probe."""
-        return measure(model, self.probe, self.flat, self.directions, self.seed)
-
-    def measured(self, model: Model, name: str) -> Measured:
-        """Measure one model; ArgumentError with the first reason where S is not defined."""
-        found = self.measure(model)
-        if found.measured is None:
-            raise ArgumentError(f"{name} cannot be used: {found.reasons[0]}")
-        return found.measured
-
-    def scan(self, model: Model, references: ReferenceTable | None, source: str) -> Report:
-        """Scan one model, against references if there are any."""
-        seconds = dict(self.seconds)
-        self.tell("slopes and finite steps", 0.1)
-        with _timed(seconds, "measure"):
-            found = self.measure(model)
-        table: tuple[Evidence, ...] = ()
-        spectrum: SpectrumSummary | None = None
-        notes: tuple[str, ...] = ()
-        if found.measured is None:
-            decision = abstain(found.reasons)
-        else:
-            measured = found.measured
-            self.tell("tests", 0.5)
-            with _timed(seconds, "tests"):
-                tests = self.tests(measured, references)
-                decision = withhold(decide(tests, self.alpha), measured.caveats)
-            if references is not None:
-                notes += references.remarks(measured)
-            self.tell("straight steps", 0.6)
-            with _timed(seconds, "evidence"):
-                rates = straight_step_rates(model, self.probe, measured, self.directions)
-            table = evidence_table(measured, rates, tests)
-            self.tell("spectrum off the data", 0.7)
-            with _timed(seconds, "spectrum"):
-                try:
-                    spectrum = off_data_spectrum(
-                        model, self.probe, self.directions.basis, found.n_classes, self.seed
-                    )
-                except NotConverged as error:
-                    notes += (f"the spectrum is not shown, and decides nothing: {error}",)
-        self.tell("done", 1.0)
-        return compose(
-            model,
-            self.probe,
-            self.directions,
-            found,
-            decision,
-            references=references,
-            table=table,
-            spectrum=spectrum,
-            notes=notes,
-            alpha=self.alpha,
-            seed=self.seed,
-            source=source,
-            seconds=seconds,
-        )
-
-    def tests(self, measured: Measured, references: ReferenceTable | None) -> tuple[Test, ...]:
-        """Build the tests a measured model has to pass, the main one first."""
-        n_classes = len(measured.reach.log_ratio)
-        moving = map_test(measured, n_classes, self.alpha)
-        if references is None:
-            return reach_test(measured.reach, n_classes, self.alpha), moving
-        ranked = rank_test(measured, references, n_classes, self.alpha)
-        if ranked is not None:
-            return (ranked,)
-        return profile_test(measured, references, n_classes, self.alpha), moving
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    seconds[name] = time.perf_counter() - start
-
-
-def _silent(phase: str, share: float) -> None:
-    """Progress for callers who want none."""
+def _scan_inside(
+    model: Model,
+    probe: Probe,
+    wrt: str,
+    alpha: float,
+    seed: int,
+    source: str,
+    progress: Progress | None,
+) -> Report:
+    inner, values = from_module(model, probe.inputs, wrt)
+    plan = Plan.of(Probe(values, probe.targets), alpha=alpha, seed=seed, progress=progress)
+    report = plan.scan(inner, None, source, (_UNPROVED,))
+    settings = {**report.settings, "wrt": wrt}
+    said: tuple[str, ...] = (
+        f"examined at the output of {wrt!r}, of shape {tuple(values.shape[1:])}, not at the input",
+    )
+    if report.trigger_direction is not None:
+        ids, cosines = inner.nearest_items(np.asarray(report.trigger_direction), values, NEAREST)
+        if len(ids) > 0:
+            named = ", ".join(f"{i} ({c:.2f})" for i, c in zip(ids, cosines, strict=True))
+            settings["nearest_vocabulary"] = ", ".join(map(str, ids))
+            said += (f"vocabulary items nearest to the trigger direction (cosine): {named}",)
+    return dataclasses.replace(
+        report,
+        reasons=report.reasons + said,
+        settings=settings,
+        model=dataclasses.replace(
+            report.model,
+            digest=model_digest(model),
+            architecture=describe(model),
+            n_parameters=parameter_count(model),
+        ),
+        probe=dataclasses.replace(report.probe, digest=probe.digest),
+    )

@@ -45,6 +45,7 @@ STEP_RADII = (0.09, 0.18)
 MAP_RADIUS = 0.36  # of the step that has to carry out a map of classes, same unit
 STEPS = 3  # of the refinement, at each length
 STEP_PROBES = 256  # half of them to find a step, half to judge it
+FEW_CLASSES = 4  # fewer have no median that an outlier would not move
 FINITE_FLOOR = 0.05  # of the median: a class whose margin no step lowers still has a logarithm
 
 
@@ -226,11 +227,26 @@ def class_reach(
     finite = (np.maximum(refined.margin_drop, 0.0) / radii).mean(axis=0)
     finite = np.maximum(finite, FINITE_FLOOR * np.median(finite))
     reach = np.sqrt(slopes.reach * finite) / nature
-    median = float(np.median(reach))
-    log_ratio = np.zeros(len(reach))
-    if median > 0.0:
-        np.log(reach / median, out=log_ratio, where=reach > 0.0)
+    log_ratio = _over_the_others(reach)
     suspect = int(np.argmax(log_ratio))
     return ClassReach(
         slopes.reach, finite, nature, reach, log_ratio, float(log_ratio[suspect]), suspect
     )
+
+
+def _over_the_others(reach: NDArray[np.float64]) -> NDArray[np.float64]:
+    """log(reach_c / what is usual for the other classes), (C,); 0 where a reach is 0.
+
+    Usual is the median of all; of two and three classes, whose median moves with an outlier, the
+    geometric mean of the others.
+    """
+    log_ratio = np.zeros(len(reach))
+    if len(reach) < FEW_CLASSES:
+        if bool((reach > 0.0).all()):
+            logs = np.log(reach)
+            log_ratio = logs - (logs.sum() - logs) / max(len(reach) - 1, 1)
+        return log_ratio
+    median = float(np.median(reach))
+    if median > 0.0:
+        np.log(reach / median, out=log_ratio, where=reach > 0.0)
+    return log_ratio

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hessay.detector.constants import CLEAN_NULL, PROFILE_NULL
 from hessay.detector.measure import input_range, measure, some_inputs
-from hessay.detector.scan import Plan
+from hessay.detector.plan import Plan
 from hessay.detector.statistics import STEP_PROBES
 from hessay.errors import ArgumentError
 from hessay.hessian.model.evaluate import Model

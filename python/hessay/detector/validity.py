@@ -12,11 +12,12 @@ from hessay.detector.statistics import PrincipalDirections, Slopes
 from hessay.hessian.jacobian import ClassJacobians
 from hessay.hessian.perturbation import RefinedDirections
 
-MIN_CLASSES = 4  # a median over fewer classes moves with the outlier it should expose
 PROBES_PER_CLASS = 10  # mean probes a class below which the class means are mostly noise
 MIN_PROBES = 64  # principal directions: k < n / 3 leaves about 20 of them
 MAX_JACOBIAN_BYTES = 4 << 30
-MAX_SHARE = 0.5  # of the probes predicted as one class
+MAX_SHARE = (
+    0.5  # of the probes predicted as one class; of two or three classes, 1.5 times its fair share
+)
 MIN_AGREEMENT = 0.5  # predictions that survive the smoothing noise
 _OFF_DATA_FLOOR = 1e-6  # |Q M| / |M|: below it, what is left is rounding of float32 arithmetic
 
@@ -38,14 +39,9 @@ def probes_needed(n_classes: int) -> int:
     return max(MIN_PROBES, PROBES_PER_CLASS * n_classes)
 
 
-def too_small(n: int, n_classes: int) -> tuple[str, ...]:
-    """Reasons known before any derivative is taken: classes and probes are too few."""
+def too_small(n: int, distinct: int, n_classes: int) -> tuple[str, ...]:
+    """Reasons known before any derivative is taken: probes, or different ones, are too few."""
     reasons = []
-    if n_classes < MIN_CLASSES:
-        reasons.append(
-            f"the model has {n_classes} classes: a class is compared with the median class, which "
-            f"needs at least {MIN_CLASSES}"
-        )
     needed = probes_needed(n_classes)
     if n < needed:
         reasons.append(
@@ -53,7 +49,22 @@ def too_small(n: int, n_classes: int) -> tuple[str, ...]:
             f"{n_classes} classes and at least {MIN_PROBES}, so that class means and principal "
             "directions are more than noise"
         )
+    elif distinct < needed:
+        reasons.append(
+            f"only {distinct} of {n} probes are different inputs, {needed} are needed; give each input once"
+        )
     return tuple(reasons)
+
+
+def few_classes(n_classes: int) -> tuple[str, ...]:
+    """Caveat for two classes: the only other class is all there is to compare with."""
+    if n_classes > 2:
+        return ()
+    caveat = (
+        "the model has two classes: one is compared with the other, and clean networks differ so much "
+        "there that most backdoors do not stand out; nothing found is no clearance"
+    )
+    return (caveat,)
 
 
 def too_large(n_classes: int, width: int) -> tuple[str, ...]:
@@ -82,7 +93,7 @@ def unusable_logits(
             "and hide the slope; remove the final softmax"
         )
     largest = int(counts.argmax())
-    if counts[largest] > MAX_SHARE * n:
+    if counts[largest] > max(MAX_SHARE, 1.5 / n_classes) * n:
         reasons.append(
             f"{counts[largest]} of {n} probes are predicted as class {largest}: the other classes "
             "are hardly seen; use a probe with all classes in similar numbers"
@@ -94,6 +105,13 @@ def unusable_logits(
             f"{'it' if len(never) == 1 else 'them'}; use a probe with all classes"
         )
     if targets is not None:
+        absent = np.flatnonzero(np.bincount(targets, minlength=n_classes) == 0)
+        if len(absent) > 0 and not bool((counts[absent] == 0).all()):
+            reasons.append(
+                f"no probe is labelled {_some(absent)}: what is said of "
+                f"{'this class' if len(absent) == 1 else 'these classes'} rests on errors of the model; "
+                "use a probe with all classes"
+            )
         right = float((predicted == targets).mean())
         chance = 1.0 / n_classes
         # 3 standard errors of guessing, and never less than 0.1 above it.

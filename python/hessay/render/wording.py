@@ -107,6 +107,8 @@ def repeat_command(report: Report) -> str:
         for option in ("references", "holdout"):
             given = report.settings.get(f"{option}_from")
             words += [f"--{option}", given] if isinstance(given, str) else []
+        wrt = report.settings.get("wrt")
+        words += ["--wrt", wrt] if isinstance(wrt, str) else []
         words += ["--seed", str(report.seed)]
         # "--" is not needed for a path that cannot be taken for an option.
         source = report.model.source

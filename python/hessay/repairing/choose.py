@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from hessay.detector.scan import Plan, Progress
+from hessay.detector.plan import Plan, Progress
 from hessay.detector.suspects import Suspect, find_suspects
 from hessay.errors import ArgumentError, ShapeError
 from hessay.hessian.model.evaluate import like_model, logits_of

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hessay.detector.measure import input_range, some_inputs
-from hessay.detector.scan import Plan
+from hessay.detector.plan import Plan
 from hessay.detector.statistics import STEP_PROBES
 from hessay.detector.suspects import Suspect
 from hessay.hessian.model.evaluate import logits_of

@@ -86,7 +86,7 @@ class Site:
 
         def forward(values: Tensor) -> Tensor:
             copy = values.clone()  # the layer after it may write into it
-            with _output(module, self.name, lambda _: copy, len(copy), copy.shape):
+            with output_of(module, self.name, lambda _: copy, len(copy), copy.shape):
                 return call(self.model, inputs, one_output=True)
 
         return forward
@@ -121,7 +121,7 @@ def site_of(model: nn.Module, inputs: Tensor, wrt: str, size: int | None = None)
         if not inputs.is_floating_point():
             raise ProbeError(_no_derivative(model, inputs))
         return Site(model, inputs, inputs, "input")
-    module = _module(model, wrt)
+    module = module_named(model, wrt)
     found: list[Tensor] = []
 
     def keep(output: Tensor) -> None:
@@ -130,7 +130,7 @@ def site_of(model: nn.Module, inputs: Tensor, wrt: str, size: int | None = None)
     with torch.no_grad():
         for rows in torch.split(inputs, size or chunk_rows(inputs)):
             shape = torch.Size((len(rows), *found[0].shape[1:])) if found else None
-            with _output(module, wrt, keep, len(rows), shape):
+            with output_of(module, wrt, keep, len(rows), shape):
                 call(model, rows, one_output=True)
     values = torch.cat(found)
     bad = ~torch.isfinite(values.flatten(1)).all(dim=1)
@@ -143,7 +143,7 @@ def site_of(model: nn.Module, inputs: Tensor, wrt: str, size: int | None = None)
 
 
 @contextmanager
-def _output(
+def output_of(
     module: nn.Module,
     name: str,
     use: Callable[[Tensor], Tensor | None],
@@ -196,7 +196,16 @@ def _one_float_tensor(name: str, output: object, rows: int, shape: torch.Size | 
     return output
 
 
-def _module(model: nn.Module, wrt: str) -> nn.Module:
+def module_named(model: nn.Module, wrt: str) -> nn.Module:
+    """Find a module by its dotted name, with or without what torch.compile puts before it.
+
+    Raises
+    ------
+    ArgumentError
+        No module of this name.
+    ModelError
+        It is scripted.
+    """
     modules: dict[str, nn.Module] = {
         name.replace(_COMPILED_PREFIX, ""): module
         for name, module in model.named_modules(remove_duplicate=False)
