@@ -33,9 +33,11 @@ PYBIND11_MODULE(_core, module)
     py::register_local_exception_translator(translate);
     module.attr("blas_signature") = hessay::bindings::load_blas();
     hessay::bindings::bind_primitives(module);
+    hessay::bindings::bind_rows(module);
     hessay::bindings::bind_network(module);
     hessay::bindings::bind_factor(module);
     hessay::bindings::bind_hvp(module);
     hessay::bindings::bind_lanczos(module);
     hessay::bindings::bind_laws(module);
+    hessay::bindings::bind_stepwise(module);
 }

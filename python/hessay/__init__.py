@@ -20,19 +20,25 @@ __all__ = [
     "Repair",
     "Report",
     "SpectralDensity",
+    "StepwisePath",
+    "StepwiseRegression",
     "TraceEstimate",
     "Verdict",
     "__version__",
+    "delta_rss",
     "eigsh",
     "fit_edge",
     "load_model",
     "load_repaired",
     "outliers",
+    "poison_report",
     "rank_samples",
     "repair",
+    "row_influence",
     "scan",
     "scipy_eigsh",
     "spectral_density",
+    "stepwise_path",
     "trace",
     "train_references",
 ]
@@ -42,23 +48,29 @@ _HOME = {
     "Detector": "detector",
     "InputHessian": "hessian",
     "Probe": "probe",
+    "Ranking": "samples",
     "ReferenceModels": "reference_models",
     "Repair": "repairing",
-    "Ranking": "samples",
     "Report": "report",
     "SpectralDensity": "density",
+    "StepwisePath": "stepwise",
+    "StepwiseRegression": "stepwise",
     "TraceEstimate": "density",
     "Verdict": "verdict",
+    "delta_rss": "stepwise",
     "eigsh": "spectrum",
     "fit_edge": "edge",
     "load_model": "loading",
     "load_repaired": "repairing",
     "outliers": "verdict",
-    "repair": "repairing",
+    "poison_report": "linear",
     "rank_samples": "samples",
+    "repair": "repairing",
+    "row_influence": "stepwise",
     "scan": "detector",
     "scipy_eigsh": "spectrum",
     "spectral_density": "density",
+    "stepwise_path": "stepwise",
     "trace": "density",
     "train_references": "references",
 }
@@ -69,6 +81,7 @@ if TYPE_CHECKING:
     from hessay.detector.scan import scan
     from hessay.edge import BulkEdge, fit_edge
     from hessay.hessian import InputHessian
+    from hessay.linear import poison_report
     from hessay.loading import load_model
     from hessay.probe import Probe
     from hessay.reference_models import ReferenceModels
@@ -77,6 +90,13 @@ if TYPE_CHECKING:
     from hessay.report import Report
     from hessay.samples import Ranking, rank_samples
     from hessay.spectrum import eigsh, scipy_eigsh
+    from hessay.stepwise import (
+        StepwisePath,
+        StepwiseRegression,
+        delta_rss,
+        row_influence,
+        stepwise_path,
+    )
     from hessay.verdict import Verdict, outliers
 
 

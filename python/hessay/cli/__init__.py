@@ -1,8 +1,9 @@
-"""The command line: ``hessay scan``, ``calibrate``, ``rank``, ``repair``, ``demo``, ``doctor``.
+"""The command line: ``hessay scan``, ``calibrate``, ``rank``, ``repair``, ``regress``, ``doctor``.
 
 Exit codes of ``scan``: 0 CLEAN, 1 FLAGGED, 2 could not run, 3 INCONCLUSIVE; 130 after Ctrl-C.
 ``hessay rank``: 0 nothing selected, 1 some samples selected, 2 could not run, 3 inconclusive.
 ``hessay repair``: 0 repaired, 1 refused, 2 could not run.
+``hessay regress``: 0 done, 2 could not run; with --rows-report as ``scan``.
 Results go to stdout, everything else to stderr.
 """
 

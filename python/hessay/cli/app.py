@@ -11,6 +11,7 @@ from hessay.cli.calibrate import calibrate
 from hessay.cli.demo_command import demo
 from hessay.cli.doctor import doctor
 from hessay.cli.rank import rank
+from hessay.cli.regress import regress
 from hessay.cli.repair import repair
 from hessay.cli.scan import scan
 from hessay.cli.streams import complain, guarded
@@ -31,6 +32,7 @@ app.command()(calibrate)
 app.command()(rank)
 app.command()(demo)
 app.command()(doctor)
+app.command()(regress)
 app.command()(repair)
 
 

@@ -1,0 +1,1 @@
+"""Problems and contenders of bench_stepwise."""
