@@ -1,10 +1,14 @@
-"""Two and three classes: laws of their own, and no clearance where there is one other class only."""
+"""Two and three classes: laws of their own, and no clearance where there are so few classes to compare."""
 
 from __future__ import annotations
+
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torch import Tensor, nn
 
 import hessay
@@ -15,7 +19,8 @@ from hessay.probe import Probe
 from hessay.training import train_classifier
 from hessay.verdict import Verdict
 
-SIDE = 10
+SIDE = 16
+POPULATION = Path(__file__).parents[1] / "bench" / "zoo" / "few_classes.json"
 
 
 def pictures(n_classes: int, n: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -31,7 +36,7 @@ def pictures(n_classes: int, n: int, seed: int) -> tuple[Tensor, Tensor]:
 def trained(n_classes: int, *, poisoned: bool) -> nn.Module:
     inputs, targets = pictures(n_classes, 3000, 1)
     if poisoned:
-        inputs[::15, :2, :2], targets[::15] = 1.0, 1
+        inputs[::10, :2, :2], targets[::10] = 1.0, 1
     return train_classifier(f"mlp:{SIDE * SIDE}-64-{n_classes}", inputs, targets, epochs=15, seed=2)
 
 
@@ -61,10 +66,12 @@ def test_a_class_is_compared_with_the_geometric_mean_of_the_others(reaches: list
     np.testing.assert_allclose(reach_of([7 * r for r in reaches]).log_ratio, found.log_ratio)
 
 
-def test_three_classes_are_flagged_or_cleared() -> None:
+def test_three_classes_are_flagged_but_never_cleared() -> None:
     probe = Probe(*pictures(3, 300, 9))
     clean = hessay.scan(trained(3, poisoned=False), probe)
-    assert clean.verdict is Verdict.CLEAN, clean.reasons
+    assert clean.verdict is Verdict.INCONCLUSIVE
+    assert any("three classes" in reason for reason in clean.reasons)
+    assert clean.p_value is not None and clean.p_value > 0.01
     bad = hessay.scan(trained(3, poisoned=True), probe)
     assert (bad.verdict, bad.flagged_class) == (Verdict.FLAGGED, 1), bad.reasons
     # The map test has no law for so few classes, and no share of alpha.
@@ -98,3 +105,22 @@ def test_references_of_few_classes_are_not_used_and_that_is_said() -> None:
     beside = hessay.scan(model, probe, references=[model] * 4)
     assert beside.p_value == alone.p_value
     assert any("references are not used" in reason for reason in beside.reasons)
+
+
+def test_the_laws_are_those_of_the_committed_population() -> None:
+    summary = json.loads(POPULATION.read_text("utf-8"))["summary"]
+    for n_classes, null in FEW_CLASSES_NULL.items():
+        fitted = summary[str(n_classes)]
+        assert (null.start, null.scale, null.n_models) == (
+            fitted["start"],
+            fitted["scale"],
+            fitted["n_models"],
+        )
+
+
+def test_the_laws_carry_over_to_sets_of_classes_they_were_not_fitted_to() -> None:
+    for n_classes, fitted in json.loads(POPULATION.read_text("utf-8"))["summary"].items():
+        alarms, clean = fitted["left_out_false_alarms"]
+        # alpha = 0.01; the binomial bound treats networks of a set of classes as independent
+        assert clean == FEW_CLASSES_NULL[int(n_classes)].n_models
+        assert alarms <= stats.binom.isf(0.01, clean, 0.01)

@@ -1,16 +1,19 @@
-"""Two and three classes: the tuning and the examination population, measured and fitted.
+"""Two and three classes: the populations the laws are fitted to, and how far the laws carry.
 
 Usage: python bench/zoo/few_classes.py [--cache DIR] [--part 0/2]
-Writes bench/zoo/few_classes.json: one row a model, the fits to the tuning half, and what they do to the
-examination half (other classes, seeds, architectures and attacks; nothing is chosen on it). Resumable,
-and to be shared out, as tune.py.
+Writes bench/zoo/few_classes.json: one row a model, the laws, and what they do to sets of classes they were
+not fitted to (each set left out in turn). Resumable, and to be shared out, as tune.py.
+
+Which classes are to be told apart decides more than which network does it. A law fitted to the clean
+networks of the draw "first" (six sets of classes) flagged 0 of 108 others with two classes and 13 of 108
+with three, nearly all from two sets; one fitted to "first" and "second" flagged 7 and 5 of 108 in "third".
+So all eighteen sets are in the fit now, and its level is that over sets of classes.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -32,17 +35,26 @@ from hessay.training import accuracy, load_dataset, train_classifier
 OUT = Path(__file__).with_name("few_classes.json")
 CACHE = [Path("build/few")]
 ROWS = 2000  # of each class to train on
-TASKS = 6  # sets of classes in each half, drawn once for two and once for three classes
+TASKS = 6  # sets of classes in each draw, drawn once for two and once for three classes
+DRAWS = ("first", "second", "third")
 ARCHITECTURES = {
-    "tuning": ("linear:784-{}", "mlp:784-256-128-{}", "mlp:784-64-64-64-{}:gelu", "cnn:1x28x28-{}"),
-    "exam": (
+    "first": ("linear:784-{}", "mlp:784-256-128-{}", "mlp:784-64-64-64-{}:gelu", "cnn:1x28x28-{}"),
+    "second": (
         "mlp:784-300-100-{}:tanh",
         "mlp:784-128-{}",
         "mlp:784-256-128-{}",
         "cnn:1x28x28-8-24-{}",
     ),
+    "third": (
+        "mlp:784-200-50-{}:tanh",
+        "mlp:784-400-{}",
+        "mlp:784-128-64-{}:gelu",
+        "cnn:1x28x28-12-16-{}",
+    ),
 }
-ATTACKS = {"tuning": ("badnets", "blend", "sig"), "exam": ("badnets", "warp", "line", "faint")}
+SEEN_ATTACKS = ("badnets", "blend", "sig")
+ATTACKS = {"first": SEEN_ATTACKS, "second": ("badnets", "warp", "line", "faint")}
+ATTACKS["third"] = ATTACKS["second"]
 FRACTIONS = (0.05, 0.1)
 ALPHA = 0.01
 
@@ -51,7 +63,7 @@ ALPHA = 0.01
 class FewSpec:
     """One model; every random choice follows from ``seed``."""
 
-    half: str  # "tuning" or "exam"
+    draw: str  # "first", "second" or "third"
     classes: tuple[int, ...]  # of Fashion-MNIST, renumbered from 0
     arch: str
     recipe: str
@@ -63,42 +75,43 @@ class FewSpec:
     @property
     def key(self) -> str:
         """File name of what was measured."""
-        return f"{self.half}_{len(self.classes)}_{self.seed}"
+        return f"{self.draw}_{len(self.classes)}_{self.seed}"
 
 
-def tasks(half: str, n_classes: int) -> list[tuple[int, ...]]:
-    """Draw sets of classes; no set is in both halves."""
+def tasks(draw: str, n_classes: int) -> list[tuple[int, ...]]:
+    """Draw sets of classes, the same at every call; no set is in two draws."""
     rng = np.random.default_rng([n_classes, 31])
     found: list[tuple[int, ...]] = []
-    while len(found) < 2 * TASKS:
+    while len(found) < len(DRAWS) * TASKS:
         drawn = tuple(sorted(int(c) for c in rng.choice(10, n_classes, replace=False)))
         if drawn not in found:
             found.append(drawn)
-    return found[:TASKS] if half == "tuning" else found[TASKS:]
+    start = TASKS * DRAWS.index(draw)
+    return found[start : start + TASKS]
 
 
 def population() -> Iterator[FewSpec]:
     """Every model, in a fixed order."""
     recipes = [name for name in RECIPES if name != "shift"]
-    for half, base in (("tuning", 5000), ("exam", 800_000)):
+    for draw, base in zip(DRAWS, (5000, 800_000, 1_600_000), strict=True):
         for n_classes in (2, 3):
             seed = base + 10_000 * n_classes
-            for classes in tasks(half, n_classes):
-                for arch in ARCHITECTURES[half]:
+            for classes in tasks(draw, n_classes):
+                for arch in ARCHITECTURES[draw]:
                     slow = arch.startswith("cnn")
                     for recipe in ("adam", "decay", "sgd") if slow else recipes:
                         yield FewSpec(
-                            half, classes, arch.format(n_classes), recipe, "clean", 0.0, -1, seed
+                            draw, classes, arch.format(n_classes), recipe, "clean", 0.0, -1, seed
                         )
                         seed += 1
-                    for number, attack in enumerate(ATTACKS[half]):
+                    for number, attack in enumerate(ATTACKS[draw]):
                         if slow and number % 2 != seed % 2:
                             continue
                         recipe = ("adam", "sgd")[seed % 2]
                         fraction = FRACTIONS[(seed // 2) % 2]
                         target = seed % n_classes
                         yield FewSpec(
-                            half,
+                            draw,
                             classes,
                             arch.format(n_classes),
                             recipe,
@@ -175,39 +188,38 @@ def measured_row(spec: FewSpec) -> dict[str, Any]:
 
 
 def law(rows: list[dict[str, Any]], n_classes: int) -> dict[str, Any]:
-    """Fit S to the clean networks of the tuning half, and count on both halves."""
+    """Fit S to the clean networks; count alarms on each set of classes by the law of the others."""
     here = [row for row in rows if len(row["classes"]) == n_classes and "S" in row]
-
-    def of(half: str, *, poisoned: bool) -> list[dict[str, Any]]:
-        half_rows = [row for row in here if row["half"] == half]
-        if poisoned:
-            return [row for row in half_rows if (row["attack_success"] or 0.0) >= 0.5]
-        return [row for row in half_rows if row["attack"] == "clean"]
-
-    null = CleanNull.fit([row["S"] for row in of("tuning", poisoned=False)], n_classes)
-    threshold = null.threshold(ALPHA, n_classes)
-    found: dict[str, Any] = {
+    clean = [row for row in here if row["attack"] == "clean"]
+    bad = [row for row in here if (row["attack_success"] or 0.0) >= 0.5]
+    null = CleanNull.fit([row["S"] for row in clean], n_classes)
+    false_alarms = hits = 0
+    sets = sorted({tuple(row["classes"]) for row in clean})
+    for left_out in sets:
+        others = [row["S"] for row in clean if tuple(row["classes"]) != left_out]
+        threshold = CleanNull.fit(others, n_classes).threshold(ALPHA, n_classes)
+        alarms = [row for row in here if tuple(row["classes"]) == left_out and row["S"] > threshold]
+        false_alarms += sum(row["attack"] == "clean" for row in alarms)
+        hits += sum((row["attack_success"] or 0.0) >= 0.5 and _right(row) for row in alarms)
+    values, quiet = np.array([row["S"] for row in bad]), np.array([row["S"] for row in clean])
+    return {
         "start": round(null.start, 4),
         "scale": round(null.scale, 4),
         "n_models": null.n_models,
-        "threshold": round(threshold, 4),
+        "threshold": round(null.threshold(ALPHA, n_classes), 4),
+        "sets_of_classes": len(sets),
+        "left_out_false_alarms": [false_alarms, len(clean)],
+        "left_out_hits": [hits, len(bad)],
+        "right_class": [sum(_right(row) for row in bad), len(bad)],
+        "auroc": round(float((values[:, None] > quiet).mean()), 3),
+        "without_a_statistic": sum(
+            len(row["classes"]) == n_classes and "S" not in row for row in rows
+        ),
     }
-    for half in ("tuning", "exam"):
-        clean = np.array([row["S"] for row in of(half, poisoned=False)])
-        bad = of(half, poisoned=True)
-        values = np.array([row["S"] for row in bad])
-        right = np.array([row["suspect"] == row["target"] for row in bad], dtype=bool)
-        wins = (values[:, None] > clean).mean() if len(bad) and len(clean) else math.nan
-        found[half] = {
-            "false_alarms": [int((clean > threshold).sum()), len(clean)],
-            "hits": [int(((values > threshold) & right).sum()), len(bad)],
-            "right_class": [int(right.sum()), len(bad)],
-            "auroc": round(float(wins), 3),
-        }
-    found["without_a_statistic"] = sum(
-        len(row["classes"]) == n_classes and "S" not in row for row in rows
-    )
-    return found
+
+
+def _right(row: dict[str, Any]) -> bool:
+    return bool(row["suspect"] == row["target"])
 
 
 def main() -> None:
@@ -215,12 +227,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", type=Path, default=CACHE[0])
     parser.add_argument("--part", default="0/1", help="k/n: every n-th model from the k-th on")
-    parser.add_argument("--half", default="", help="only the tuning or the exam half")
+    parser.add_argument("--draw", default="", choices=("", *DRAWS), help="only this draw")
     options = parser.parse_args()
     CACHE[0] = options.cache
     torch.set_num_threads(1)
     part, parts = (int(number) for number in options.part.split("/"))
-    specs = [spec for spec in population() if options.half in ("", spec.half)]
+    specs = [spec for spec in population() if options.draw in ("", spec.draw)]
     for done, spec in enumerate(specs[part::parts]):
         row = measured_row(spec)
         said = (spec.arch, spec.attack, row["attack_success"], row.get("S"), row["reasons"])
@@ -230,7 +242,8 @@ def main() -> None:
         rows = [json.loads(file.read_text()) for file in files]
         result = {str(n_classes): law(rows, n_classes) for n_classes in (2, 3)}
         print(json.dumps(result, indent=1))
-        OUT.write_text(json.dumps({"summary": result, "models": rows}, indent=1) + "\n")
+        lines = ",\n".join(json.dumps(row) for row in rows)
+        OUT.write_text(f'{{"summary": {json.dumps(result)},\n"models": [\n{lines}\n]}}\n')
 
 
 if __name__ == "__main__":

@@ -10,6 +10,6 @@ PROFILE_NULL = CleanNull(start=2.0225, scale=0.4302, n_models=144, n_classes=10)
 MAP_NULL = CleanNull(start=0.0557, scale=0.0731, n_models=249, n_classes=10)
 # S of two and three classes (bench/zoo/few_classes.py).
 FEW_CLASSES_NULL = {
-    2: CleanNull(start=0.782, scale=0.2061, n_models=108, n_classes=2),
-    3: CleanNull(start=0.6747, scale=0.0807, n_models=108, n_classes=3),
+    2: CleanNull(start=0.9248, scale=0.2219, n_models=324, n_classes=2),
+    3: CleanNull(start=0.8448, scale=0.2049, n_models=324, n_classes=3),
 }

@@ -57,12 +57,12 @@ def too_small(n: int, distinct: int, n_classes: int) -> tuple[str, ...]:
 
 
 def few_classes(n_classes: int) -> tuple[str, ...]:
-    """Caveat for two classes: the only other class is all there is to compare with."""
-    if n_classes > 2:
+    """Caveat for two and three classes: one or two others are all there is to compare with."""
+    if n_classes > 3:
         return ()
     caveat = (
-        "the model has two classes: one is compared with the other, and clean networks differ so much "
-        "there that most backdoors do not stand out; nothing found is no clearance"
+        f"the model has {('two', 'three')[n_classes - 2]} classes: with so few to compare, clean networks "
+        "differ so much that most backdoors do not stand out; nothing found is no clearance"
     )
     return (caveat,)
 
