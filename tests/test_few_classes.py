@@ -71,7 +71,8 @@ def test_three_classes_are_flagged_but_never_cleared() -> None:
     clean = hessay.scan(trained(3, poisoned=False), probe)
     assert clean.verdict is Verdict.INCONCLUSIVE
     assert any("three classes" in reason for reason in clean.reasons)
-    assert clean.p_value is not None and clean.p_value > 0.01
+    assert clean.p_value is not None
+    assert clean.p_value > 0.01
     bad = hessay.scan(trained(3, poisoned=True), probe)
     assert (bad.verdict, bad.flagged_class) == (Verdict.FLAGGED, 1), bad.reasons
     # The map test has no law for so few classes, and no share of alpha.
