@@ -6,6 +6,10 @@ Paths are asserted equal before anything is timed: forward ones, order included,
 after every choice, bidirectional ones to sweeping the full Gram matrix. Ways marked * solve another problem
 (abess the best subset, scikit-learn another rule) and are compared by time alone. X is centred beforehand for
 the contenders; hessay centres it itself. The last table holds hessay's own strategies on hard designs.
+
+    python bench/bench_stepwise.py --only disk --scratch DIR [--disk-rows 1000000]
+
+writes a design of 8 GB into DIR, selects from it with 2 GB allowed, beside as many plain reads of the file.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +29,7 @@ import numpy as np
 from hessay.stepwise import stepwise_path
 from hvp.stamp import on_one_thread, stamp
 from stepwise import contenders as ways
+from stepwise import disk as disks
 from stepwise import problems
 
 Ways = Mapping[str, Callable[[], Any]]
@@ -148,6 +154,38 @@ def small(rounds: int, peers: bool) -> None:
     table(f"forward, {n} x {p}, k = {k}, C = 1", {"hessay": find, **others}, rounds)
 
 
+def disk(scratch: Path, n: int, p: int, k: int, rounds: int) -> None:
+    """Print what a path over a file costs, and what reading the file as often does."""
+    allowed = 2 << 30
+    path = scratch / "design.npy"
+    try:
+        y = disks.write(path, n, p)
+        size = path.stat().st_size
+        print(f"\n{size / 1e9:.1f} GB on disk, {allowed >> 30} GiB allowed, {n} x {p}, k = {k}")
+        for turn in range(rounds):
+            disks.forget(path)
+            cold = disks.read(path)
+            warm = disks.read(path)
+            disks.forget(path)
+            before = disks.anonymous()
+            with disks.PeakMemory() as memory:
+                start, cpu = time.perf_counter(), time.process_time()
+                found = stepwise_path(
+                    np.load(path, mmap_mode="r"), y, n_features=k, max_bytes=allowed
+                )
+                spent, cpu = time.perf_counter() - start, time.process_time() - cpu
+            assert memory.bytes - before <= allowed
+            passes = found.stats.passes
+            floor = cold + (passes - 1) * warm
+            print(
+                f"  {turn}: path {spent:.2f} s (CPU {cpu:.2f}), {passes} passes; reading once from disk and"
+                f" {passes - 1} times from the cache {floor:.2f} s: {spent / floor:.2f}x;"
+                f" {(memory.bytes - before) / 2**20:.0f} MiB of memory"
+            )
+    finally:
+        path.unlink(missing_ok=True)
+
+
 def main() -> None:
     """Print all tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -158,7 +196,9 @@ def main() -> None:
     parser.add_argument(
         "--no-peers", dest="peers", action="store_false", help="skip other packages"
     )
-    parser.add_argument("--only", choices=["forward", "both", "hard", "small"])
+    parser.add_argument("--only", choices=["forward", "both", "hard", "small", "disk"])
+    parser.add_argument("--scratch", type=Path, help="where 8 GB may lie for a while")
+    parser.add_argument("--disk-rows", type=int, default=1_000_000)
     options = parser.parse_args()
     on_one_thread()
     print(", ".join(f"{name} {value}" for name, value in stamp().items()))
@@ -173,6 +213,10 @@ def main() -> None:
         hard(n, p, k, rounds)
     if options.only in (None, "small"):
         small(rounds, options.peers)
+    if options.only == "disk":
+        if options.scratch is None:
+            parser.error("--only disk needs --scratch DIR")
+        disk(options.scratch, options.disk_rows, p, k, rounds)
 
 
 if __name__ == "__main__":

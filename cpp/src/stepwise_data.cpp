@@ -1,16 +1,12 @@
 #include "hessay/stepwise_data.hpp"
 
 #include "hessay/error.hpp"
+#include "mapped_rows.hpp"
 #include "stepwise_kernels.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
-
-#if defined(__unix__) || defined(__APPLE__)
-#include <sys/mman.h>
-#include <unistd.h>
-#endif
 
 namespace hessay {
 
@@ -19,27 +15,11 @@ namespace {
 constexpr Index kSampleRows = 256;            // the first guess at mean and scale
 constexpr double kBadShift = 100;             // |z|^2 about the guess over |z|^2 about the mean: two digits lost
 constexpr Index kPanelBytes = Index(4) << 20; // of standardised rows: well within the last-level cache
-constexpr Index kHandBack = Index(64) << 20;  // bytes read of a mapping between two calls to the system
 
 double power_of_two(double x)
 {
     if (!(x > 0) || !std::isfinite(x)) return 1;
     return std::ldexp(1.0, std::clamp(-std::ilogb(x), -1000, 1000));
-}
-
-void hand_back(const StepwiseSource& x, Index first_row, Index last_row)
-{
-#if defined(MADV_DONTNEED) && (defined(__unix__) || defined(__APPLE__))
-    const auto item = x.single ? sizeof(float) : sizeof(double);
-    const auto base = x.single ? reinterpret_cast<std::uintptr_t>(x.single) : reinterpret_cast<std::uintptr_t>(x.twice);
-    const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
-    const auto row_bytes = static_cast<std::uintptr_t>(x.row_stride) * item;
-    const std::uintptr_t begin = (base + static_cast<std::uintptr_t>(first_row) * row_bytes + page - 1) / page * page;
-    const std::uintptr_t end = (base + static_cast<std::uintptr_t>(last_row) * row_bytes) / page * page;
-    if (end > begin) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
-#else
-    static_cast<void>(x), static_cast<void>(first_row), static_cast<void>(last_row);
-#endif
 }
 
 } // namespace
@@ -205,17 +185,13 @@ void StandardizedData<T>::pack(Index first, Index count, T* tiles) const
 template <class T>
 void StandardizedData<T>::for_panels(Context& ctx, Index step, const std::function<void(Index, Index)>& body) const
 {
-    const Index item = x_.single ? sizeof(float) : sizeof(double);
-    const bool by_rows = x_.mapped && x_.row_stride >= x_.cols * x_.col_stride && x_.col_stride > 0;
-    Index handed_back = 0;
+    MappedRows mapped(x_);
     for (Index first = 0; first < x_.rows; first += step) {
         const Index count = std::min(step, x_.rows - first);
+        mapped.before(first + count);
         body(first, count);
         ctx.poll();
-        if (by_rows && (first + count - handed_back) * x_.row_stride * item >= kHandBack) {
-            hand_back(x_, handed_back, first + count);
-            handed_back = first + count;
-        }
+        mapped.after(first + count);
     }
 }
 

@@ -106,13 +106,15 @@ void GramColumns<T>::fetch(Context& ctx, std::vector<Index> list)
     const double start = seconds();
     data_.gram_columns(ctx, list, out);
     const double spent = seconds() - start;
+    // The least of each: other programs make a pass slower, never faster.
+    const auto least = [](double& kept, double seen) { kept = kept > 0 ? std::min(kept, seen) : seen; };
     if (count <= 4)
-        pass_seconds_ = spent;
+        least(pass_seconds_, spent);
     else {
         // Of a wide pass, reading is about ten columns' worth until a narrow one says better.
-        column_seconds_ = pass_seconds_ > 0 && pass_seconds_ < 0.8 * spent
-                              ? (spent - pass_seconds_) / static_cast<double>(count)
-                              : spent / (static_cast<double>(count) + 10);
+        least(column_seconds_, pass_seconds_ > 0 && pass_seconds_ < 0.8 * spent
+                                   ? (spent - pass_seconds_) / static_cast<double>(count)
+                                   : spent / (static_cast<double>(count) + 10));
         if (pass_seconds_ == 0) pass_seconds_ = 10 * column_seconds_;
     }
     for (Index l = 0; l < count; ++l) {
