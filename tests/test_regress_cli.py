@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import re
+import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
@@ -237,10 +238,10 @@ def test_wrong_files_are_refused(folder: Path, capsys: pytest.CaptureFixture[str
     assert "pickled" in refused(capsys, data="pickled.npz")
 
 
-@pytest.mark.skipif(importlib.util.find_spec("pyarrow") is not None, reason="pyarrow is installed")
 def test_parquet_without_pyarrow_says_what_to_install(
-    folder: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
     (folder / "data.parquet").write_bytes(b"PAR1")
     assert "needs pyarrow" in refused(capsys, data="data.parquet")
 
@@ -248,7 +249,7 @@ def test_parquet_without_pyarrow_says_what_to_install(
 @pytest.mark.usefixtures("folder")
 def test_parquet_is_read_where_pyarrow_is(capsys: pytest.CaptureFixture[str]) -> None:
     pa = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet = importlib.import_module("pyarrow.parquet")
     x, y = values()
     parquet.write_table(pa.table({**dict(zip(NAMES, x.T, strict=True)), "y": y}), "data.parquet")
     assert regress("--json", data="data.parquet") == 0

@@ -110,11 +110,14 @@ def test_rows_of_weight_zero_are_left_out() -> None:
         StepwiseRegression().fit(x, y, sample_weight=np.where(np.arange(80) == 3, -1, 1))
 
 
-def test_names_of_columns_are_kept() -> None:
-    pd = pytest.importorskip("pandas")
+@pytest.mark.parametrize("package", ["pandas", "polars"])
+def test_names_of_columns_are_kept(package: str) -> None:
+    frames = pytest.importorskip(package)
     x, y = data()
     names = [f"column {i}" for i in range(7)]
-    model = StepwiseRegression().fit(pd.DataFrame(x, columns=names), y)
+    frame = frames.DataFrame(dict(zip(names, x.T, strict=True)))
+    model = StepwiseRegression().fit(frame, y)
+    np.testing.assert_array_equal(model.predict(frame), StepwiseRegression().fit(x, y).predict(x))
     assert model.feature_names_in_.tolist() == names
     assert model.get_feature_names_out().tolist() == ["column 1", "column 4"]
     assert "column 4" in model.summary()

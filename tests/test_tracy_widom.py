@@ -170,3 +170,25 @@ def test_bad_arguments_are_named() -> None:
         law.cdf(["a"])  # type: ignore[list-item]
     with pytest.raises(ArgumentError, match=r"n must be finite and above 1/2, got 0\.5"):
         law.largest_eigenvalue_scaling(0.5, 10)
+
+
+def test_both_centerings_are_their_formulas() -> None:
+    for n, p in ((400, 100), (100, 400)):
+        long, short = max(n, p), min(n, p)
+        for centering, u, v in (
+            ("ma", (long - 0.5) ** 0.5, (short - 0.5) ** 0.5),
+            ("johnstone", (long - 1) ** 0.5, short**0.5),
+        ):
+            center, scale = law.largest_eigenvalue_scaling(n, p, centering=centering)
+            assert center == pytest.approx((u + v) ** 2, rel=1e-14, abs=0)
+            expected = (u + v) * (1 / u + 1 / v) ** (1 / 3)
+            assert scale == pytest.approx(expected, rel=1e-14, abs=0)
+    with pytest.raises(ArgumentError, match="centering must be 'ma' or 'johnstone', got 'bai'"):
+        law.largest_eigenvalue_scaling(10, 10, centering="bai")  # type: ignore[arg-type]
+
+
+def test_survival_keeps_its_ratio_to_the_twelfth_digit() -> None:
+    # tail of the Fredholm determinant in log1p: relative accuracy down to 1e-12
+    for s in (6.0, 8.0, 10.0, 11.5):
+        minus, _ = fredholm_logs(s)
+        assert law.sf(s, 1) == pytest.approx(-np.expm1(minus), rel=1e-8, abs=0)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Simulate N * KS of the edge fit on pure noise and print the limits python/hessay/edge.py uses.
+"""Simulate N * KS of the edge fit on pure noise and print the limits python/hessay/edge/fit.py uses.
 
 Spectra come from the bidiagonal model of real Wishart matrices (Dumitriu & Edelman 2002, J. Math.
 Phys. 43, 5830). For each size and aspect ratio the quantiles of N * KS over the replicates are
@@ -8,7 +8,8 @@ taken at several levels, the largest over the aspect ratios is kept, and
     limit = a + b log(N) + (c + d log(N)) log(1 / alpha)
 
 is fitted to those by least squares. The share of noise spectra whose largest eigenvalue gets a
-p-value below each level, with the fitted edge, is printed as well.
+p-value below each level, with the fitted edge, is printed as well, and how often the shape statistic
+passes what chi-squared gives it.
 
 Run: python tools/simulate_edge_null.py [--replicates 2000] [--seed 20240601]     (about 10 minutes)
 """
@@ -19,24 +20,14 @@ import argparse
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigvalsh_tridiagonal
+from scipy.special import chdtrc
 
-from hessay import tracy_widom
+from hessay import marchenko_pastur, tracy_widom
 from hessay.edge import fit_edge
 
 SIZES = (20, 40, 80, 160, 320, 640, 1280)
 RATIOS = (0.05, 0.2, 0.5, 0.8, 1.0)
 LEVELS = (0.1, 0.05, 0.02, 0.01, 0.005)
-
-
-def wishart_spectrum(rng: np.random.Generator, n: int, p: int) -> NDArray[np.float64]:
-    """Eigenvalues of X'X / n, X n x p of independent N(0, 1), p <= n."""
-    main = np.sqrt(rng.chisquare(n - np.arange(p)))
-    off = np.sqrt(rng.chisquare(np.arange(p - 1, 0, -1)))
-    diagonal = main**2
-    diagonal[1:] += off**2
-    values: NDArray[np.float64] = eigvalsh_tridiagonal(diagonal, main[:-1] * off) / n
-    return values
 
 
 def main() -> None:
@@ -54,12 +45,14 @@ def main() -> None:
             n = round(size / ratio)
             goodness: dict[str, list[float]] = {"qls": [], "qls_c": []}
             scaled: dict[str, list[float]] = {"qls": [], "qls_c": []}
+            shapes: dict[str, list[float]] = {"qls": [], "qls_c": []}
             for _ in range(replicates):
-                values = wishart_spectrum(rng, n, size)
+                values = marchenko_pastur.sample(n, size, seed=rng)
                 for method, known in (("qls", None), ("qls_c", size / n)):
-                    edge = fit_edge(values, known)
+                    edge = fit_edge(values, known, method="qls")
                     goodness[method].append(edge.goodness)
-                    scaled[method].append((values[-1] - edge.center) / edge.scale)
+                    shapes[method].append(edge.shape)
+                    scaled[method].append((values[0] - edge.center) / edge.scale)
             for method, sample in goodness.items():
                 per_ratio[method].append(np.quantile(sample, [1 - x for x in LEVELS]))
                 p_values = tracy_widom.sf(np.array(scaled[method]))
@@ -68,6 +61,8 @@ def main() -> None:
                     np.round(per_ratio[method][-1], 2),
                     "p < 0.05, 0.01:",
                     *(f"{np.mean(p_values < x):.4f}" for x in (0.05, 0.01)),
+                    "shape beyond its 0.05, 0.01:",
+                    *(f"{np.mean(chdtrc(6, shapes[method]) < x):.4f}" for x in (0.05, 0.01)),
                     flush=True,
                 )
         for method, rows in per_ratio.items():

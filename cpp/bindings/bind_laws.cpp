@@ -1,31 +1,15 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <string>
 #include <vector>
 
 #include "hessay/marchenko_pastur.hpp"
 #include "hessay/tracy_widom.hpp"
-
-namespace py = pybind11;
+#include "map.hpp"
 
 namespace hessay::bindings {
 namespace {
-
-/// C-contiguous float64, converted when it is not; the Python layer has checked for NaN.
-using Array = py::array_t<double, py::array::c_style | py::array::forcecast>;
-
-/// result[i] = body(values[i]) in order, the same shape, the GIL released.
-template <class Body>
-py::array_t<double> map(const Array& values, Body body)
-{
-    py::array_t<double> result(std::vector<py::ssize_t>(values.shape(), values.shape() + values.ndim()));
-    const double* from = values.data();
-    double* to = result.mutable_data();
-    const py::ssize_t size = values.size();
-    py::gil_scoped_release release;
-    for (py::ssize_t i = 0; i < size; ++i) to[i] = body(from[i]);
-    return result;
-}
 
 void bind_marchenko_pastur(py::module_& module)
 {
@@ -41,7 +25,7 @@ void bind_marchenko_pastur(py::module_& module)
     const auto bind = [&module](const char* name, double (MarchenkoPastur::*function)(double) const, const char* text) {
         module.def(
             name,
-            [function](const Array& values, double sigma2, double gamma) {
+            [function](const RealArray& values, double sigma2, double gamma) {
                 const MarchenkoPastur law(sigma2, gamma);
                 return map(values, [&law, function](double value) { return (law.*function)(value); });
             },
@@ -51,26 +35,31 @@ void bind_marchenko_pastur(py::module_& module)
     bind("marchenko_pastur_cdf", &MarchenkoPastur::cdf, "P(eigenvalue <= x).");
     bind("marchenko_pastur_sf", &MarchenkoPastur::survival, "P(eigenvalue > x).");
     bind("marchenko_pastur_quantile", &MarchenkoPastur::quantile, "Smallest x with cdf(x) >= p.");
-    bind("marchenko_pastur_stieltjes", &MarchenkoPastur::stieltjes, "int dF(x) / (x - z), real z off the support.");
-    bind("marchenko_pastur_companion", &MarchenkoPastur::companion, "Stieltjes transform of XX'/n.");
+    bind("marchenko_pastur_kappa", &MarchenkoPastur::kappa, "1 / companion(-x), x >= 0.");
+    // Real points must lie off the support; complex ones with no imaginary part inside it take the limit from above.
+    using Complex = std::complex<double>;
+    const auto transform = [&module, &bind](const char* name, double (MarchenkoPastur::*real)(double) const,
+                                            Complex (MarchenkoPastur::*complex)(Complex) const, const char* text) {
+        bind(name, real, text);
+        module.def((std::string(name) + "_complex").c_str(),
+                   [complex](const ComplexArray& values, double sigma2, double gamma) {
+                       const MarchenkoPastur law(sigma2, gamma);
+                       return map(values, [&law, complex](Complex value) { return (law.*complex)(value); });
+                   },
+                   py::arg("z"), py::arg("sigma2"), py::arg("gamma"), text);
+    };
+    using Law = MarchenkoPastur;
+    transform("marchenko_pastur_stieltjes", &Law::stieltjes, &Law::stieltjes, "int dF(x) / (x - z).");
+    transform("marchenko_pastur_companion", &Law::companion, &Law::companion, "Stieltjes transform of XX'/n.");
+    transform("marchenko_pastur_stieltjes_slope", &Law::stieltjes_slope, &Law::stieltjes_slope, "m'(z).");
+    transform("marchenko_pastur_companion_slope", &Law::companion_slope, &Law::companion_slope, "Its companion's.");
     module.def(
         "marchenko_pastur_moment",
         [](int k, double sigma2, double gamma) { return MarchenkoPastur(sigma2, gamma).moment(k); }, py::arg("k"),
         py::arg("sigma2"), py::arg("gamma"), "E x^k.");
     module.def(
-        "marchenko_pastur_angles",
-        [](const Array& tails, double k) {
-            double angle = -1; // of the neighbour: sorted tails start from each other
-            return map(tails, [k, angle](double tail) mutable {
-                return angle = marchenko_pastur_angle(k, 1 - k, tail, angle);
-            });
-        },
-        py::arg("tails"), py::arg("k"),
-        "Angles t from the upper edge with the share `tail` of the continuous part beyond: "
-        "x = (1 + k^2 + 2 k cos t) in units of sigma2 max(1, gamma), k = min(sqrt gamma, 1 / sqrt gamma).");
-    module.def(
         "marchenko_pastur_angle_masses",
-        [](const Array& angles, double k) {
+        [](const RealArray& angles, double k) {
             return map(angles, [k](double t) { return marchenko_pastur_angle_mass(k, 1 + k, t); });
         },
         py::arg("angles"), py::arg("k"), "Share of the continuous part beyond the angle t from the upper edge.");
@@ -82,7 +71,7 @@ void bind_tracy_widom(py::module_& module)
                                 const char* text) {
         module.def(
             name,
-            [function](const Array& values, int beta) {
+            [function](const RealArray& values, int beta) {
                 const TracyWidom law(beta);
                 return map(values, [&law, function](double value) { return (law.*function)(value); });
             },
@@ -94,11 +83,11 @@ void bind_tracy_widom(py::module_& module)
     bind("tracy_widom_isf", &TracyWidom::upper_quantile, "p", "The s with sf(s) = p.");
     module.def(
         "largest_eigenvalue_scaling",
-        [](double n, double p) {
-            const Scaling scaling = largest_eigenvalue_scaling(n, p);
+        [](double n, double p, bool second_order) {
+            const Scaling scaling = second_order ? largest_eigenvalue_scaling(n, p) : johnstone_scaling(n, p);
             return py::make_tuple(scaling.center, scaling.scale);
         },
-        py::arg("n"), py::arg("p"), "Centre and scale of the largest eigenvalue of X'X (Ma 2012).");
+        py::arg("n"), py::arg("p"), py::arg("second_order"), "Centre and scale of the largest eigenvalue of X'X.");
 }
 
 } // namespace

@@ -23,6 +23,7 @@ void bind_hvp(py::module_& module);
 void bind_lanczos(py::module_& module);
 void bind_laws(py::module_& module);
 void bind_stepwise(py::module_& module);
+void bind_edge(py::module_& module);
 
 /// A context whose poll lets Python handle signals, at most every 20 ms: Ctrl-C ends a kernel between blocks of work.
 /// Throws ValueError when threads is below 1.

@@ -40,4 +40,5 @@ PYBIND11_MODULE(_core, module)
     hessay::bindings::bind_lanczos(module);
     hessay::bindings::bind_laws(module);
     hessay::bindings::bind_stepwise(module);
+    hessay::bindings::bind_edge(module);
 }

@@ -115,14 +115,18 @@ double solve_angle(double k, double gap, double target, double start)
 
 double marchenko_pastur_angle_mass(double k, double gap, double t) { return angle_mass(k, gap, angle_of(t)); }
 
-double marchenko_pastur_angle(double k, double gap, double tail, double start)
+MarchenkoPasturAngles::MarchenkoPasturAngles(double k) : k_(k), half_(0)
 {
     require(k > 0 && k <= 1, "k must lie in (0, 1], got ", k);
-    require(!std::isnan(tail), "a tail must be a number, got NaN");
+    half_ = angle_mass(k, 1 + k, angle_of(0.5 * kPi));
+}
+
+double MarchenkoPasturAngles::operator()(double tail, double start) const
+{
     if (tail <= 0) return 0;
     if (tail >= 1) return kPi;
-    if (tail <= angle_mass(k, 1 + k, angle_of(0.5 * kPi))) return solve_angle(k, 1 + k, tail, start);
-    return kPi - solve_angle(-k, gap, 1 - tail, start > 0 ? kPi - start : start);
+    if (tail <= half_) return solve_angle(k_, 1 + k_, tail, start);
+    return kPi - solve_angle(-k_, 1 - k_, 1 - tail, start > 0 ? kPi - start : start);
 }
 
 MarchenkoPastur::MarchenkoPastur(double sigma2, double gamma) : sigma2_(sigma2), gamma_(gamma)
@@ -145,7 +149,7 @@ double MarchenkoPastur::density(double x) const
     if (std::isnan(x)) return x;
     if (x < lower_ || x > upper_) return 0;
     if (x == 0) return kInfinity; // the lower edge of gamma = 1
-    return std::sqrt(upper_ - x) * std::sqrt(x - lower_) / (2 * kPi * sigma2_ * gamma_ * x);
+    return std::sqrt((upper_ - x) / sigma2_) * std::sqrt((x - lower_) / sigma2_) / (2 * kPi * gamma_ * x);
 }
 
 double MarchenkoPastur::cdf(double x) const
@@ -183,48 +187,6 @@ double MarchenkoPastur::quantile(double p) const
     const double tail = (1 - p) / mass_;
     const double sine = tail > 0 ? std::sin(0.5 * solve_angle(k_, 1 + k_, tail, -1)) : 0;
     return upper_ - width * sine * sine;
-}
-
-/// sqrt(z - lower) sqrt(z - upper) on the real axis outside (lower, upper): negative below, positive above.
-double MarchenkoPastur::signed_root(double z) const
-{
-    require(std::isfinite(z), "z must be finite, got ", z);
-    require(z <= lower_ || z >= upper_, "z = ", z, " lies inside the support (", lower_, ", ", upper_,
-            "), where the transform has two limits; take z outside");
-    const double root = std::sqrt(std::abs(z - lower_)) * std::sqrt(std::abs(z - upper_));
-    return z <= lower_ ? -root : root;
-}
-
-double MarchenkoPastur::stieltjes(double z) const
-{
-    require(z != 0 || gamma_ < 1, "z = 0 is an eigenvalue for gamma = ", gamma_, " >= 1; take z away from 0");
-    const double root = signed_root(z), sum = z + sigma2_ * (gamma_ - 1);
-    // Two forms of one root of gamma sigma2 z m^2 + (z + sigma2 (gamma - 1)) m + 1 = 0; take the one that does not
-    // cancel.
-    if (std::abs(sum + root) >= std::abs(sum - root)) return -2 / (sum + root);
-    return (root - sum) / (2 * gamma_ * sigma2_ * z);
-}
-
-double MarchenkoPastur::companion(double z) const
-{
-    require(z != 0 || gamma_ > 1, "z = 0 is an eigenvalue for gamma = ", gamma_, " <= 1; take z away from 0");
-    const double root = signed_root(z), sum = z + sigma2_ * (1 - gamma_);
-    if (std::abs(sum + root) >= std::abs(sum - root)) return -2 / (sum + root);
-    return (root - sum) / (2 * sigma2_ * z);
-}
-
-double MarchenkoPastur::moment(int k) const
-{
-    require(k >= -2, "moments are known for k >= -2, got k = ", k);
-    require(k >= 0 || gamma_ < 1, "moment ", k, " is infinite for gamma = ", gamma_, "; it needs gamma < 1");
-    if (k == -1) return 1 / (sigma2_ * (1 - gamma_));
-    if (k == -2) return 1 / (sigma2_ * sigma2_ * (1 - gamma_) * (1 - gamma_) * (1 - gamma_));
-    double term = 1, sum = k == 0 ? 1 : 0; // Narayana polynomial in gamma
-    for (int r = 0; r < k; ++r) {
-        sum += term;
-        term *= gamma_ * double(k - r) * double(k - 1 - r) / (double(r + 1) * double(r + 2));
-    }
-    return std::pow(sigma2_, k) * sum;
 }
 
 } // namespace hessay

@@ -154,12 +154,25 @@ double TracyWidom::upper_quantile(double p) const
     return quantile_of(kLaws[row_], 1 - p, p) / scale_;
 }
 
+namespace {
+
+Scaling scaling_of(double u, double v) { return {(u + v) * (u + v), (u + v) * std::cbrt(1 / u + 1 / v)}; }
+
+} // namespace
+
 Scaling largest_eigenvalue_scaling(double n, double p)
 {
     require(std::isfinite(n) && n > 0.5, "n must be finite and above 1/2, got ", n);
     require(std::isfinite(p) && p > 0.5, "p must be finite and above 1/2, got ", p);
-    const double u = std::sqrt(n - 0.5), v = std::sqrt(p - 0.5);
-    return {(u + v) * (u + v), (u + v) * std::cbrt(1 / u + 1 / v)};
+    return scaling_of(std::sqrt(n - 0.5), std::sqrt(p - 0.5));
+}
+
+Scaling johnstone_scaling(double n, double p)
+{
+    const double longer = std::max(n, p), shorter = std::min(n, p);
+    require(std::isfinite(longer) && longer > 1 && shorter > 0, "n and p must be positive and one above 1, got ", n,
+            " and ", p);
+    return scaling_of(std::sqrt(longer - 1), std::sqrt(shorter));
 }
 
 } // namespace hessay

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from hessay.errors import ArgumentError, ShapeError
 
 FloatArray: TypeAlias = NDArray[np.float64]
+ComplexArray: TypeAlias = NDArray[np.complex128]
 RealArray: TypeAlias = NDArray[np.floating] | NDArray[np.integer] | Sequence[float]
 
 
@@ -31,6 +32,20 @@ def real_array(name: str, values: object) -> FloatArray:
             f"{name} holds {int(missing.sum())} NaN of {array.size} values, the first{place};"
             " remove them or find what made them"
         )
+    return array
+
+
+def complex_array(name: str, values: object) -> ComplexArray:
+    """``values`` as complex128, any shape; what is not finite or no number is refused."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "fiubc":
+        raise ShapeError(
+            f"{name} must hold numbers, got dtype {array.dtype}; convert to complex128"
+        )
+    array = array.astype(np.complex128, copy=False)
+    bad = int((~np.isfinite(array)).sum())
+    if bad:
+        raise ArgumentError(f"{name} holds {bad} values that are not finite; remove them")
     return array
 
 
@@ -62,6 +77,14 @@ def positive(name: str, value: object) -> float:
     if not (math.isfinite(result) and result > 0):
         raise ArgumentError(f"{name} must be positive and finite, got {value!r}")
     return result
+
+
+def whole(name: str, value: object) -> int:
+    """``value`` as an int >= 1; what is not whole is refused."""
+    result = number(name, value)
+    if not (result >= 1 and result == math.floor(result) and math.isfinite(result)):
+        raise ArgumentError(f"{name} must be a whole number >= 1, got {value!r}; pass a count")
+    return int(result)
 
 
 def level(name: str, value: object) -> float:

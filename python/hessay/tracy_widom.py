@@ -150,7 +150,9 @@ def isf(p: RealArray | float, beta: Beta = 1) -> FloatArray | float:
     return like(levels, _core.tracy_widom_isf(levels, _beta(beta)))
 
 
-def largest_eigenvalue_scaling(n: float, p: float) -> tuple[float, float]:
+def largest_eigenvalue_scaling(
+    n: float, p: float, *, centering: Literal["ma", "johnstone"] = "ma"
+) -> tuple[float, float]:
     """Centre and scale that turn the largest eigenvalue of noise into Tracy-Widom, ``beta = 1``.
 
     Parameters
@@ -158,6 +160,9 @@ def largest_eigenvalue_scaling(n: float, p: float) -> tuple[float, float]:
     n, p : float, > 1/2
         Rows and columns of ``X`` with independent N(0, 1) entries; ``n - 1`` for ``n`` when the
         columns are centred by their mean.
+    centering : {"ma", "johnstone"}
+        ``"ma"``: error ``O(min(n, p)^(-2/3))``. ``"johnstone"``: the first-order form with
+        ``sqrt(n - 1)`` and ``sqrt(p)``, the longer side as ``n``, for comparison with older tables.
 
     Returns
     -------
@@ -167,7 +172,7 @@ def largest_eigenvalue_scaling(n: float, p: float) -> tuple[float, float]:
     Raises
     ------
     ArgumentError
-        Either is not finite or not above 1/2.
+        Either is not finite or not above 1/2, or ``centering`` is another word.
 
     Source: Johnstone 2001, Ann. Statist. 29, 295; Ma 2012, Bernoulli 18, 322.
 
@@ -176,13 +181,15 @@ def largest_eigenvalue_scaling(n: float, p: float) -> tuple[float, float]:
     >>> round(largest_eigenvalue_scaling(100, 100)[0], 6)
     398.0
     """
-    sizes = []
+    sizes: list[float] = []
     for name, value in (("n", n), ("p", p)):
         size = number(name, value)
         if not 0.5 < size < float("inf"):
             raise ArgumentError(f"{name} must be finite and above 1/2, got {value!r}; pass a count")
         sizes.append(size)
-    center, scale = _core.largest_eigenvalue_scaling(*sizes)
+    if centering not in ("ma", "johnstone"):
+        raise ArgumentError(f"centering must be 'ma' or 'johnstone', got {centering!r}")
+    center, scale = _core.largest_eigenvalue_scaling(sizes[0], sizes[1], centering == "ma")
     return center, scale
 
 

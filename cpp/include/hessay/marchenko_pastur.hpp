@@ -1,4 +1,5 @@
 #pragma once
+#include <complex>
 
 namespace hessay {
 
@@ -44,13 +45,28 @@ class MarchenkoPastur {
     /// Throws ValueError outside that range, NaN included.
     [[nodiscard]] double quantile(double p) const;
 
-    /// int dF(x) / (x - z) at a real z outside the open support; its edges are allowed.
-    /// Throws ValueError inside the support, at the atom, and when z is not finite.
+    /// m(z) = int dF(x) / (x - z): gamma sigma2 z m^2 + (z + sigma2 (gamma - 1)) m + 1 = 0, Im m Im z >= 0.
+    /// z  finite. On the real line outside the open support; complex with Im z = 0 inside it: the limit from above.
+    /// Throws ValueError inside the support (real z), at the atom, and when z is not finite.
     [[nodiscard]] double stieltjes(double z) const;
+    [[nodiscard]] std::complex<double> stieltjes(std::complex<double> z) const;
 
     /// The same integral over the n eigenvalues of XX' / n: gamma m(z) - (1 - gamma) / z.
     /// Throws ValueError as stieltjes does; the atom at 0 is that of gamma < 1.
     [[nodiscard]] double companion(double z) const;
+    [[nodiscard]] std::complex<double> companion(std::complex<double> z) const;
+
+    /// m'(z) = -m (1 + gamma sigma2 m) / r and the companion's -mt (1 + sigma2 mt) / r, r = sqrt(z - lower) sqrt(z -
+    /// upper). Infinite at an edge. Arguments and errors are those of the transforms.
+    [[nodiscard]] double stieltjes_slope(double z) const;
+    [[nodiscard]] std::complex<double> stieltjes_slope(std::complex<double> z) const;
+    [[nodiscard]] double companion_slope(double z) const;
+    [[nodiscard]] std::complex<double> companion_slope(std::complex<double> z) const;
+
+    /// kappa(lam) = 1 / companion(-lam), the ridge a population direction feels:
+    /// kappa = (B + sqrt(B^2 + 4 lam sigma2)) / 2, B = lam - sigma2 (1 - gamma); the limit max(0, sigma2 (gamma - 1))
+    /// at 0. lam  >= 0, unit of sigma2 Throws ValueError when lam is negative or not finite.
+    [[nodiscard]] double kappa(double lam) const;
 
     /// E x^k, k >= 0 for every gamma; k = -1 and -2 exist for gamma < 1 only.
     /// sigma2^k sum_{r < k} gamma^r / (r + 1) C(k, r) C(k - 1, r)
@@ -59,6 +75,11 @@ class MarchenkoPastur {
 
   private:
     [[nodiscard]] double signed_root(double z) const;
+    [[nodiscard]] std::complex<double> signed_root(std::complex<double> z) const;
+    template <class T>
+    [[nodiscard]] T transform(T z, T root, bool dual) const;
+    template <class T>
+    [[nodiscard]] T slope(T z, bool dual) const;
 
     double sigma2_;
     double gamma_;
@@ -77,10 +98,19 @@ class MarchenkoPastur {
 /// t    in [0, pi]
 double marchenko_pastur_angle_mass(double k, double gap, double t);
 
-/// The angle from the upper edge beyond which a share `tail` of the continuous part lies.
-/// k     in (0, 1];  gap = 1 - k;  tail in [0, 1]
-/// start an estimate of the answer in (0, pi), or a negative number for none
-/// Throws ValueError for a k outside its range and a NaN tail.
-double marchenko_pastur_angle(double k, double gap, double tail, double start);
+/// Angles from the upper edge beyond which a share of the continuous part lies, for one k in (0, 1].
+class MarchenkoPasturAngles {
+  public:
+    /// Throws ValueError for a k outside its range.
+    explicit MarchenkoPasturAngles(double k);
+
+    /// tail   in [0, 1]; beyond it the nearer end
+    /// start  an estimate of the answer in (0, pi), or a negative number for none
+    [[nodiscard]] double operator()(double tail, double start) const;
+
+  private:
+    double k_;
+    double half_; // mass within pi / 2 of the upper edge
+};
 
 } // namespace hessay

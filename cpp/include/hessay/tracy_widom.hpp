@@ -43,7 +43,12 @@ struct Scaling {
 /// u = sqrt(n - 1/2), v = sqrt(p - 1/2). The error is O(min(n, p)^(-2/3)).
 /// n, p  > 1/2, dimensionless, not necessarily whole; columns centred by their mean count as n - 1
 /// Throws ValueError when either is not finite and above 1/2.
-/// Source: Johnstone 2001, Ann. Statist. 29, 295; Ma 2012, Bernoulli 18, 322 (these u and v).
+/// Source: Ma 2012, Bernoulli 18, 322.
 Scaling largest_eigenvalue_scaling(double n, double p);
+
+/// The first-order form, u = sqrt(max(n, p) - 1), v = sqrt(min(n, p)), with error O(min(n, p)^(-1/3)).
+/// Throws ValueError when either is not finite, min(n, p) <= 0 or max(n, p) <= 1.
+/// Source: Johnstone 2001, Ann. Statist. 29, 295, for n >= p.
+Scaling johnstone_scaling(double n, double p);
 
 } // namespace hessay

@@ -1,11 +1,4 @@
-"""The Marchenko-Pastur law: where the eigenvalues of pure noise lie.
-
-The limit of the eigenvalues of ``X.T @ X / n`` for an ``(n, p)`` matrix ``X`` of independent
-entries of variance ``sigma2``, with ``gamma = p / n``. Above ``gamma = 1`` the law has an atom
-``1 - 1/gamma`` at 0; the rest is continuous on ``support(sigma2, gamma)``.
-
-Source: Marchenko & Pastur 1967, Math. USSR-Sbornik 1, 457.
-"""
+"""Edges, density, distribution, quantiles and moments of the Marchenko-Pastur law."""
 
 from __future__ import annotations
 
@@ -13,18 +6,6 @@ from typing import overload
 
 from hessay import _core
 from hessay._laws import FloatArray, RealArray, like, positive, probabilities, real_array
-
-__all__ = [
-    "atom",
-    "cdf",
-    "companion",
-    "density",
-    "moment",
-    "quantile",
-    "sf",
-    "stieltjes",
-    "support",
-]
 
 
 def support(sigma2: float, gamma: float) -> tuple[float, float]:
@@ -211,60 +192,6 @@ def quantile(p: RealArray | float, sigma2: float, gamma: float) -> FloatArray | 
     """
     levels = probabilities("p", p)
     return like(levels, _core.marchenko_pastur_quantile(levels, *_parameters(sigma2, gamma)))
-
-
-@overload
-def stieltjes(z: float, sigma2: float, gamma: float) -> float: ...
-@overload
-def stieltjes(z: RealArray, sigma2: float, gamma: float) -> FloatArray: ...
-def stieltjes(z: RealArray | float, sigma2: float, gamma: float) -> FloatArray | float:
-    """Stieltjes transform: the mean of ``1 / (eigenvalue - z)`` at real ``z`` off the support.
-
-    Parameters
-    ----------
-    z : float or array of any shape
-        Finite, not inside the support and not at the atom; the edges are allowed.
-    sigma2, gamma : float, > 0
-        As for :func:`support`.
-
-    Returns
-    -------
-    float or float64 array of the shape of ``z``
-        In 1 / unit of ``sigma2``.
-
-    Raises
-    ------
-    ArgumentError
-        ``z`` is NaN, infinite, inside the support or at the atom, or a parameter is not finite
-        and positive.
-
-    Examples
-    --------
-    >>> round(stieltjes(-1.0, 1.0, 1.0), 6)
-    0.618034
-    """
-    points = real_array("z", z)
-    return like(points, _core.marchenko_pastur_stieltjes(points, *_parameters(sigma2, gamma)))
-
-
-@overload
-def companion(z: float, sigma2: float, gamma: float) -> float: ...
-@overload
-def companion(z: RealArray, sigma2: float, gamma: float) -> FloatArray: ...
-def companion(z: RealArray | float, sigma2: float, gamma: float) -> FloatArray | float:
-    """Stieltjes transform of the ``n`` eigenvalues of ``X @ X.T / n``.
-
-    Equal to ``gamma * stieltjes(z) - (1 - gamma) / z``, without its cancellation.
-
-    Arguments, result and errors are those of :func:`stieltjes`; here ``z = 0`` needs ``gamma > 1``.
-
-    Examples
-    --------
-    >>> round(companion(-1.0, 1.0, 1.0), 6)
-    0.618034
-    """
-    points = real_array("z", z)
-    return like(points, _core.marchenko_pastur_companion(points, *_parameters(sigma2, gamma)))
 
 
 def moment(k: int, sigma2: float, gamma: float) -> float:

@@ -1,0 +1,1 @@
+"""Spectra, contenders and tables of bench_rmt.py."""
