@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from examination import examination
 from population import Spec, build, tuning_population
 from torch import Tensor, nn
 
@@ -79,12 +80,14 @@ def case(spec: Spec, cache: Path | None) -> Case:
     )
 
 
-def zoo_specs(only: str, count: int) -> list[Spec]:
-    """Clean and poisoned models of the tuning zoo whose file name contains ``only``.
+def zoo_specs(only: str, count: int, *, examined: bool = False) -> list[Spec]:
+    """Clean networks and such with one target, of the tuning zoo or of the examination.
 
-    At most ``count`` of each kind, evenly from the zoo's order: all recipes and attacks occur.
+    Those whose file name contains ``only``; at most ``count`` of each kind, evenly from the zoo's order: all
+    recipes and attacks occur.
     """
-    specs = [spec for spec in tuning_population() if only in spec.key]
+    every = examination() if examined else tuning_population()
+    specs = [spec for spec in every if only in spec.key and spec.attack != "all_to_all"]
     clean = [spec for spec in specs if spec.attack == "clean"]
     poisoned = [spec for spec in specs if spec.attack != "clean"]
     return [*_spread(clean, count), *_spread(poisoned, count)]
