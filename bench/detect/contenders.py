@@ -19,6 +19,7 @@ from detect.cannot import CannotDo
 from detect.case import Case
 from hessay.detector import scan
 from hessay.errors import HessayError
+from hessay.samples import rank_samples
 from hessay.second_opinions import OPINIONS, second_opinion
 
 Judge = Callable[[Case], "Said"]
@@ -35,16 +36,17 @@ class Said:
 
 
 def hessay_scan(case: Case) -> Said:
-    """S of a scan without references, from the probe alone."""
+    """S of a scan without references, from the probe alone; then a ranking of the data by its report."""
     report = scan(case.model, case.probe)
     if report.statistic is None:
         raise CannotDo(f"INCONCLUSIVE: {report.reasons[0]}")
     suspect = max(report.classes, key=lambda c: c.log_ratio, default=None)
+    ranking = rank_samples(case.model, case.data, probe=case.probe, report=report)
     return Said(
         score=report.statistic,
         alarm=report.flagged_class is not None,
         suspect=None if suspect is None else suspect.index,
-        sample_scores=None,
+        sample_scores=ranking.scores,
     )
 
 
