@@ -164,3 +164,15 @@ def test_the_page_s_python_runs() -> None:
     for block in blocks("python"):
         names: dict[str, Any] = {"__name__": "page"}
         exec(compile(block, PAGE.name, "exec"), names)  # noqa: S102 - our own page
+
+
+def test_a_plan_that_mostly_misses_says_so() -> None:
+    plan = monitoring_plan(n_rows=2000, n_inputs=200, classes=5, draws=300)
+    row = next(row for row in plan.schedule if row.every == plan.every)
+    delay = row.unknown or row.known
+    assert delay.missed > 0.5
+    assert "mostly stays unseen" in " ".join(plan.sentences)
+    easy = monitoring_plan(
+        n_rows=2000, n_inputs=200, classes=5, draws=300, theta=0.9, strength=12.0
+    )
+    assert "mostly stays unseen" not in " ".join(easy.sentences)

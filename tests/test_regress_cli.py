@@ -254,3 +254,23 @@ def test_parquet_is_read_where_pyarrow_is(capsys: pytest.CaptureFixture[str]) ->
     parquet.write_table(pa.table({**dict(zip(NAMES, x.T, strict=True)), "y": y}), "data.parquet")
     assert regress("--json", data="data.parquet") == 0
     assert [c["column"] for c in json.loads(capsys.readouterr().out)["order"]] == [2, 0]
+
+
+@pytest.mark.usefixtures("folder")
+def test_excluded_columns_may_hold_text_and_kept_ones_are_in_the_model(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lines = Path("data.csv").read_text(encoding="utf-8").splitlines()
+    text = [lines[0] + ",note", *(line + ",word" for line in lines[1:])]
+    Path("text.csv").write_text("\n".join(text) + "\n", encoding="utf-8")
+    assert "exclude the column" in refused(capsys, data="text.csv")
+    assert regress("--json", "--exclude", "note", data="text.csv") == 0
+    assert [c["name"] for c in json.loads(capsys.readouterr().out)["order"]] == ["c", "a"]
+    assert (
+        regress("--json", "--exclude", "note", "--exclude", "a", "--keep", "b", data="text.csv")
+        == 0
+    )
+    assert {c["name"] for c in json.loads(capsys.readouterr().out)["order"]} == {"b", "c"}
+    assert "is no column that may enter" in refused(capsys, "--keep", "e")
+    assert "is a target and excluded" in refused(capsys, "--exclude", "y")
+    assert "has no column 'e'" in refused(capsys, "--exclude", "e")

@@ -12,8 +12,11 @@ import typer
 from hessay.cli.scan import Format, choose_format
 from hessay.cli.streams import complain, emit, guarded
 from hessay.errors import ArgumentError
+from hessay.loading.shown import shown
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hessay.loading.tables import Table
 
 _EXIT_CODES = {"CLEAN": 0, "FLAGGED": 1, "INCONCLUSIVE": 3}
@@ -62,6 +65,13 @@ def regress(
         int | None, typer.Option(help="Exactly so many columns, whatever the criterion.")
     ] = None,
     max_features: Annotated[int | None, typer.Option(help="At most so many columns.")] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="Leave it out; may be repeated.")
+    ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="In the model from the start; may be repeated."),
+    ] = None,
     rows_report: Annotated[
         bool,
         typer.Option(
@@ -104,7 +114,7 @@ def regress(
             raise ArgumentError(f"--alpha must lie in (0, 1), got {alpha}; 0.01 is usual")
         from hessay.loading.tables import read_table
 
-        table = read_table(Path(data), target)
+        table = read_table(Path(data), target, excluded=exclude or ())
         alone = criterion.value in ("cv", "loo", "permutation")
         way = (Direction.forward if alone else Direction.both) if direction is None else direction
         settings: dict[str, Any] = {
@@ -112,6 +122,7 @@ def regress(
             "direction": way.value,
             "n_features": n_features,
             "max_features": max_features,
+            "forced": _positions(table, keep or ()),
             "random_state": seed,
         }
         if settings["criterion"] is None and direction is None:
@@ -133,6 +144,16 @@ def regress(
         return 0 if result["rows"] is None else _EXIT_CODES[result["rows"]["poison"]["verdict"]]
 
     return guarded(body, debug=debug)
+
+
+def _positions(table: Table, names: Sequence[str]) -> list[int]:
+    for name in names:
+        if name not in table.names:
+            known = ", ".join(shown(n, 40) for n in table.names[:_LISTED])
+            raise ArgumentError(
+                f"--keep {shown(name)!r} is no column that may enter; those are {known}"
+            )
+    return [table.names.index(name) for name in names]
 
 
 def _regression(

@@ -31,7 +31,7 @@ class Table:
     targets: tuple[str, ...]  # (C,) their columns
 
 
-def read_table(path: Path, targets: Sequence[str]) -> Table:
+def read_table(path: Path, targets: Sequence[str], *, excluded: Sequence[str] = ()) -> Table:
     """Read a table and part it into columns and targets.
 
     Parameters
@@ -41,6 +41,8 @@ def read_table(path: Path, targets: Sequence[str]) -> Table:
         column; a two-dimensional array ``X`` gives the columns ``X0``, ``X1``, ...
     targets : sequence of str
         Columns that are predicted. A single one may hold text.
+    excluded : sequence of str
+        Columns that are left out; they may hold anything.
 
     Raises
     ------
@@ -57,20 +59,27 @@ def read_table(path: Path, targets: Sequence[str]) -> Table:
         kind = "is a directory" if path.is_dir() else "does not exist"
         raise ArgumentError(f"cannot read {path}: it {kind}; check the path")
     columns = reader(path)
-    return _part(path, columns, targets)
+    return _part(path, columns, targets, excluded)
 
 
-def _part(path: Path, columns: dict[str, NDArray[Any]], targets: Sequence[str]) -> Table:
-    for name in targets:
+def _part(
+    path: Path, columns: dict[str, NDArray[Any]], targets: Sequence[str], excluded: Sequence[str]
+) -> Table:
+    for name in (*targets, *excluded):
         if name not in columns:
             known = ", ".join(shown(n, 40) for n in list(columns)[:_SHOWN_NAMES])
             raise ArgumentError(f"{path} has no column {shown(name)!r}; it has {known}")
     if len(set(targets)) != len(targets):
         raise ArgumentError(f"--target names a column twice: {', '.join(targets)}")
+    for name in excluded:
+        if name in targets:
+            raise ArgumentError(
+                f"column {shown(name)!r} is a target and excluded; drop one of the two"
+            )
     chosen = [columns[name] for name in targets]
     if len(targets) > 1 and any(c.dtype.kind == "U" for c in chosen):
         raise ArgumentError("a target of text must be the only --target")
-    names = [name for name in columns if name not in targets]
+    names = [name for name in columns if name not in targets and name not in excluded]
     if not names:
         raise ArgumentError(f"{path} has no column besides the target; nothing can explain it")
     for name in names:
@@ -80,12 +89,12 @@ def _part(path: Path, columns: dict[str, NDArray[Any]], targets: Sequence[str]) 
             where = f"line {row + 2}" if path.suffix.lower() == ".csv" else f"row {row}"
             raise ArgumentError(
                 f"{path}: column {shown(name)!r} holds {shown(text)!r} in {where}, which is no "
-                "number; encode categories as columns of 0 and 1, or leave the column out"
+                "number; encode categories as columns of 0 and 1, or exclude the column"
             )
         for target, values in zip(targets, chosen, strict=True):
             if values.dtype.kind != "U" and np.array_equal(column, values):
                 raise ArgumentError(
-                    f"{path}: column {shown(name)!r} is the target {shown(target)!r}; leave it out, "
+                    f"{path}: column {shown(name)!r} is the target {shown(target)!r}; exclude it, "
                     "or it explains everything"
                 )
     x = np.column_stack([columns[name] for name in names]).astype(np.float64)

@@ -51,6 +51,12 @@ def _schedule(plan: MonitoringPlan) -> str:
     row = next(row for row in plan.schedule if row.every == plan.every)
     delay = row.unknown or row.known
     step = "every batch" if plan.every == 1 else f"every {plan.every} batches"
+    if delay.missed > 0.5:
+        return (
+            f"Poison at {_share(plan.theta)} of {_source(plan)} in arriving data mostly stays unseen for"
+            f" {plan.horizon} batches, whatever the schedule: the least bad, a scan {step}, misses it with a"
+            f" chance of up to {_share(delay.missed)}. Plan for more rows, a longer horizon or a larger ridge."
+        )
     text = (
         f"Scan {step} of {plan.batch} rows ({delay.scans} scans in {plan.horizon} batches):"
         f" poison at {_share(plan.theta)} of {_source(plan)} in arriving data is found after"
