@@ -1,10 +1,10 @@
-"""The command line: ``hessay scan``, ``calibrate``, ``rank``, ``repair``, ``regress``, ``plan``, ``doctor``.
+"""The command line: ``hessay scan``, ``calibrate``, ``rank``, ``repair``, ``plan``, ``export`` and more.
 
 Exit codes of ``scan``: 0 CLEAN, 1 FLAGGED, 2 could not run, 3 INCONCLUSIVE; 130 after Ctrl-C.
 ``hessay rank``: 0 nothing selected, 1 some samples selected, 2 could not run, 3 inconclusive.
 ``hessay repair``: 0 repaired, 1 refused, 2 could not run.
 ``hessay regress``: 0 done, 2 could not run; with --rows-report as ``scan``.
-``hessay plan``: 0 done, 2 could not run.
+``hessay plan``, ``hessay export``: 0 done, 2 could not run.
 Results go to stdout, everything else to stderr.
 """
 

@@ -10,6 +10,7 @@ import typer
 from hessay.cli.calibrate import calibrate
 from hessay.cli.demo_command import demo
 from hessay.cli.doctor import doctor
+from hessay.cli.exports import export
 from hessay.cli.plan import plan
 from hessay.cli.rank import rank
 from hessay.cli.regress import regress
@@ -32,6 +33,7 @@ app.command()(scan)
 app.command()(calibrate)
 app.command()(rank)
 app.command()(plan)
+app.command()(export)
 app.command()(demo)
 app.command()(doctor)
 app.command()(regress)

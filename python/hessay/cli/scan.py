@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hessay.cli.exports import parse_exports, write_exports
 from hessay.cli.streams import complain, emit, guarded, progress_bar
 from hessay.errors import ArgumentError
 
@@ -83,6 +84,14 @@ def scan(
             "--output", "-o", metavar="FILE", help="Write the report there, or not at all."
         ),
     ] = None,
+    export: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FORMAT=FILE",
+            help="Write it for other programs too: sarif, cyclonedx, junit, prometheus or "
+            "model-card. Can be given several times.",
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no remarks.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
 ) -> int:
@@ -96,6 +105,7 @@ def scan(
         target = None if output in (None, "-") else output
         if target is not None:
             check_writable(target)
+        exports = parse_exports(export, target)
         from hessay._scan_file import scan_file
 
         with progress_bar(quiet=quiet) as progress:
@@ -117,6 +127,8 @@ def scan(
             emit(f"{report.verdict}: {render.headline(report)}\n")
             if not quiet:
                 complain(f"the report is in {target}", "note")
+        # The report is out before the rest is tried: what fails here loses no verdict.
+        write_exports(report, exports, quiet=quiet)
         return EXIT_CODES[report.verdict.name]
 
     return guarded(body, debug=debug)
