@@ -12,7 +12,6 @@ import typer
 from hessay.cli.scan import Format, choose_format
 from hessay.cli.streams import complain, emit, guarded
 from hessay.errors import ArgumentError
-from hessay.loading.shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -147,6 +146,8 @@ def regress(
 
 
 def _positions(table: Table, names: Sequence[str]) -> list[int]:
+    from hessay.loading.shown import shown
+
     for name in names:
         if name not in table.names:
             known = ", ".join(shown(n, 40) for n in table.names[:_LISTED])
