@@ -129,8 +129,8 @@ def test_an_inconclusive_scan_is_to_a_gate_what_was_asked(
     ("words", "message"),
     [
         (("a.json", "--format", "pdf"), "pdf"),
-        (("none.json", "--format", "sarif"), "cannot read none.json"),
-        ((".", "--format", "sarif"), "cannot read ."),
+        (("none.json", "--format", "sarif"), "cannot read the report none.json"),
+        ((".", "--format", "sarif"), "cannot read the report ."),
         (("a.json", "bad.json", "--format", "sarif"), "bad.json: not a report"),
         (("a.json", "next.json", "--format", "sarif"), "schema must be hessay.report/1"),
         (("a.json", "--format", "sarif", "--out", "a.json"), "is one of the reports"),
@@ -157,3 +157,13 @@ def test_a_real_scan_exports_what_it_found(files: Path, capsys: pytest.CaptureFi
     (run,) = read_sarif((files / "x.sarif").read_text("utf-8"))["runs"]
     assert len(run["results"]) == int(report.verdict is not Verdict.CLEAN)
     assert [a["location"]["uri"] for a in run["artifacts"]] == ["model.safetensors"]
+
+
+def test_a_report_longer_than_any_is_not_read_whole(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "long.json"
+    with path.open("wb") as file:
+        file.truncate(1 << 31)  # a file of holes: no disk, but 2 GiB to who reads it
+    assert cli.main(["export", str(path), "--format", "junit"]) == 2
+    assert "no report is so long" in capsys.readouterr().err

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hessay.cli.saved import read_report
 from hessay.cli.streams import complain, emit, guarded
 from hessay.errors import ArgumentError
 
@@ -66,7 +67,7 @@ def export(
         target = None if output in (None, "-") else output
         if target is not None and check_writable(target) in {Path(r).resolve() for r in reports}:
             raise ArgumentError(f"--out {target} is one of the reports; name another file")
-        found = [_read(path) for path in reports]
+        found = [read_report(path) for path in reports]
         if inconclusive is not None:
             text = junit(found, inconclusive=inconclusive.value)
         else:
@@ -132,16 +133,3 @@ def _exported(reports: list[Report], chosen: ExportFormat) -> str:
     from hessay.export import FORMATS
 
     return FORMATS[chosen.value](reports)
-
-
-def _read(path: str) -> Report:
-    from hessay.report import Report
-
-    try:
-        return Report.from_json(Path(path).read_bytes())
-    except ArgumentError as error:
-        raise ArgumentError(f"{path}: {error}") from None
-    except (OSError, ValueError) as error:
-        raise ArgumentError(
-            f"cannot read {path}: {error}; write it with hessay scan --json -o {path}"
-        ) from None

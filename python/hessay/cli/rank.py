@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hessay._printable import printable
+from hessay.cli.saved import read_report
 from hessay.cli.streams import Progress, complain, emit, guarded, progress_bar
 from hessay.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from hessay.report import Report
     from hessay.samples import Ranking
 
 _HEAD = ("row", "label", "selected", "score", "p-value", "projection", "margin drop")
@@ -127,7 +127,7 @@ def _rank_file(
     from hessay.probe import Probe
     from hessay.samples import rank_samples
 
-    known = None if report is None else _read_report(report)
+    known = None if report is None else read_report(report)
     # A factory or a model that prints must not get between the reader and the table.
     with contextlib.redirect_stdout(sys.stderr):
         return rank_samples(
@@ -138,19 +138,6 @@ def _rank_file(
             seed=seed,
             progress=progress,
         )
-
-
-def _read_report(path: str) -> Report:
-    from hessay.report import Report
-
-    try:
-        return Report.from_json(Path(path).read_bytes())
-    except ArgumentError as error:
-        raise ArgumentError(f"{path}: {error}") from None
-    except (OSError, ValueError) as error:
-        raise ArgumentError(
-            f"cannot read {path}: {error}; write it with hessay scan --json -o {path}"
-        ) from None
 
 
 def describe(ranking: Ranking, fdr: float, top: int) -> str:

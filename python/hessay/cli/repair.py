@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hessay._printable import printable
+from hessay.cli.saved import read_report
 from hessay.cli.streams import complain, emit, guarded, progress_bar
-from hessay.errors import ArgumentError
 
 if TYPE_CHECKING:
     from hessay.repairing.result import Condition, Repair
-    from hessay.report import Report
-
-_MOST_BYTES = 64 * 2**20  # of a report; one of 1000 classes has half a megabyte
 
 
 def repair(
@@ -73,7 +69,7 @@ def repair(
         check_target(output, force=force)
         # A factory or a model that prints must not get between the reader and the result.
         with progress_bar(quiet=quiet) as progress, contextlib.redirect_stdout(sys.stderr):
-            given = None if report is None else _read_report(report)
+            given = None if report is None else read_report(report)
             found = hessay.repair(
                 load_model(model, arch),
                 Probe.load(data),
@@ -132,16 +128,3 @@ def _as_json(found: Repair, output: str) -> str:
 
     document = found.to_dict() | {"output": output if found.accepted else None}
     return json.dumps(document, sort_keys=True, indent=1, allow_nan=False) + "\n"
-
-
-def _read_report(path: str) -> Report:
-    from hessay.report import Report
-
-    try:
-        with Path(path).open("rb") as file:
-            text = file.read(_MOST_BYTES + 1)
-    except (OSError, ValueError) as error:
-        raise ArgumentError(f"cannot read the report {path}: {error}") from None
-    if len(text) > _MOST_BYTES:
-        raise ArgumentError(f"{path} is over {_MOST_BYTES} bytes, no report is so long")
-    return Report.from_json(text)
