@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import psycopg
 import pytest
 import torch
 from hypothesis import settings
@@ -15,6 +18,7 @@ from command_line import SEED as COMMAND_LINE_SEED
 from detection import ARCH, SEED, TARGET, Nets
 from hessay import attacks, training
 from hessay.loading import build_architecture
+from store_case import postgresql_programs, postgresql_server
 
 # A red run must be red again: examples are a function of the test, weights and inputs of this file.
 # `pytest --hypothesis-profile=search` draws new examples.
@@ -57,3 +61,26 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     inputs = torch.rand(512, 8, 8, generator=generator).numpy()
     np.savez(tmp_path / "probe.npz", inputs=inputs)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def postgresql_databases() -> Iterator[Iterator[str]]:
+    """URLs of empty databases of a PostgreSQL server started for this run."""
+    programs = postgresql_programs()
+    if programs is None:
+        pytest.skip("no PostgreSQL server on this machine; Debian: apt-get install postgresql")
+    with postgresql_server(programs) as url:
+
+        def fresh() -> Iterator[str]:
+            for number in itertools.count():
+                with psycopg.connect(url.format("postgres"), autocommit=True) as connection:
+                    connection.execute(f"CREATE DATABASE history{number}")
+                yield url.format(f"history{number}")
+
+        yield fresh()
+
+
+@pytest.fixture
+def postgresql(postgresql_databases: Iterator[str]) -> str:
+    """The URL of an empty database."""
+    return next(postgresql_databases)

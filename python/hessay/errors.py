@@ -43,5 +43,9 @@ class DeviceError(HessayError, RuntimeError):
     """The device is missing, out of memory, or differs between arguments."""
 
 
+class StoreError(HessayError, RuntimeError):
+    """The history cannot be reached, read or written, or a claim in it is over."""
+
+
 class NonFinite(HessayError, ArithmeticError):
     """NaN or Inf where a finite number is needed; the message says where."""

@@ -17,6 +17,7 @@ from hessay.cli.regress import regress
 from hessay.cli.repair import repair
 from hessay.cli.scan import scan
 from hessay.cli.streams import complain, guarded
+from hessay.cli.watch import watch
 
 # typer has carried click outside and inside itself; what it exports leads to either.
 _UsageProblem: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
@@ -38,6 +39,7 @@ app.command()(demo)
 app.command()(doctor)
 app.command()(regress)
 app.command()(repair)
+app.command()(watch)
 
 
 def _show_version(wanted: bool) -> None:

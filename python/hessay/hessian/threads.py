@@ -58,3 +58,8 @@ def _blas() -> ThreadpoolController:
     """BLAS libraries of this process; SciPy's, which the core calls, was loaded with the core."""
     assert _core.blas_signature
     return ThreadpoolController().select(user_api="blas")
+
+
+def limit_torch(num_threads: int) -> None:
+    """Let torch use so many threads in this process, from now on."""
+    torch.set_num_threads(num_threads)

@@ -1,0 +1,1 @@
+"""One module a step, each never changed after its release."""

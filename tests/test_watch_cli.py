@@ -1,0 +1,92 @@
+"""``hessay watch`` on real networks, as its how-to shows it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from command_line import ARCH
+from hessay import cli
+from hessay.store import Store
+
+PAGE = Path(__file__).parents[1] / "docs/how-to/watch-a-training-run.md"
+
+
+def watch(*options: str, arch: str = ARCH) -> int:
+    given = ["--arch", arch, "--data", "probe.npz", "--once", "--settle", "0.05"]
+    return cli.main(["watch", "run", *given, *options])
+
+
+def test_the_howto_sees_poison_that_comes_at_epoch_5(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = PAGE.read_text("utf-8")
+    train, read = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (rules,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "train.py").write_text(train)
+    (tmp_path / "rules.toml").write_text(rules.replace('"logger"', '"true"'))
+    (tmp_path / "run").mkdir()
+    subprocess.run([sys.executable, "train.py"], check=True)
+    assert watch("--rules", "rules.toml", arch="mlp:64-64-10") == 1
+    lines = capfd.readouterr().out.splitlines()
+    verdicts = {int(line.split("epoch-")[1][:2]): line.split()[0] for line in lines}
+    assert sorted(verdicts) == list(range(20))
+    assert "FLAGGED" not in [verdicts[epoch] for epoch in range(5)]
+    flagged = [epoch for epoch in verdicts if verdicts[epoch] == "FLAGGED"]
+    assert min(flagged) <= 10
+    assert all("class 7" in line for line in lines if line.startswith("FLAGGED"))
+    assert (tmp_path / "STOP.json").exists()
+    assert len(list((tmp_path / "evidence").iterdir())) >= len(flagged)
+    assert watch("--rules", "rules.toml", arch="mlp:64-64-10") == 0
+    capfd.readouterr()
+    exec(compile(read, str(PAGE), "exec"), {"__name__": "howto"})  # noqa: S102 - our own page
+    assert capfd.readouterr().out.count("7") >= len(flagged)
+
+
+def test_a_damaged_checkpoint_is_a_failure(files: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (files / "run").mkdir()
+    (files / "run" / "broken.safetensors").write_bytes(b"\xff" * 100)
+    assert watch() == 2
+    assert capfd.readouterr().out.startswith("FAILED")
+    with Store.open("hessay-history.db", read_only=True) as store:
+        (row,) = store.history()
+        assert (row.state, row.attempts) == ("failed", 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--every", "0"], "--every must be positive"),
+        (["--max-seconds", "nan"], "--max-seconds must be positive"),
+        (["--threads", "0"], "at least 1, got 0"),
+        (["--settle", "-1"], "at least 0"),
+        (["--rules", "absent.toml"], "cannot be read"),
+        (["--history", "mysql://x/y"], "SQLite file or in PostgreSQL"),
+        (["--history", "model.safetensors"], "no SQLite file"),
+    ],
+)
+def test_options_are_checked(
+    files: Path, capfd: pytest.CaptureFixture[str], options: list[str], words: str
+) -> None:
+    (files / "run").mkdir()
+    assert watch(*options) == 2
+    assert words in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures("files")
+def test_a_folder_that_is_not_there_is_named(capfd: pytest.CaptureFixture[str]) -> None:
+    assert watch() == 2
+    assert "there is no folder 'run'" in capfd.readouterr().err
+
+
+def test_other_settings_need_another_series(files: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (files / "run").mkdir()
+    assert watch() == 0
+    assert watch("--alpha", "0.05") == 2
+    assert "other settings (alpha)" in capfd.readouterr().err
+    assert watch("--alpha", "0.05", "--series", "another") == 0
