@@ -12,7 +12,7 @@ export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
 
-.PHONY: demo test lint sanitize clean
+.PHONY: demo test lint sanitize cuda clean
 
 demo: $(VENV)/.ready
 	$(BIN)/hessay demo --out hessay-demo
@@ -25,12 +25,17 @@ lint: $(VENV)/.lint
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.hpp' '*.cpp' 'cpp/simd/*.inc')
-	$(BIN)/gersemi --check CMakeLists.txt
+	$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.hpp' '*.cpp' '*.cu' '*.cuh' 'cpp/simd/*.inc')
+	$(BIN)/gersemi --check CMakeLists.txt cuda/CMakeLists.txt
 
 # The native tests under AddressSanitizer and UndefinedBehaviorSanitizer, against a module built for it.
 sanitize: $(VENV)/.ready
 	bash tools/sanitize.sh $(BIN)/python
+
+# The module for CUDA devices, built beside the installed package, and what its kernels take of a device. Needs nvcc 13.
+cuda: $(VENV)/.ready
+	bash tools/build_cuda.sh $(BIN)/python
+	$(BIN)/python tools/check_registers.py
 
 clean:
 	rm -rf build $(VENV) hessay-demo

@@ -1,11 +1,7 @@
 #pragma once
-#include <cmath>
+#include "hessay/host_device.hpp"
 
-#ifdef __CUDACC__
-#define HESSAY_HD __host__ __device__
-#else
-#define HESSAY_HD
-#endif
+#include <cmath>
 
 namespace hessay {
 

@@ -1,4 +1,6 @@
 #pragma once
+#include "hessay/host_device.hpp"
+
 #include <array>
 #include <cmath>
 #include <cstdint>
@@ -7,7 +9,8 @@ namespace hessay {
 
 /// Philox 4x32-10: four 32-bit random words from a 64-bit key and a 128-bit counter, without state.
 /// Source: Salmon, Moraes, Dror & Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3", section 3.3.
-inline std::array<std::uint32_t, 4> philox(std::uint64_t key, std::uint64_t counter_low, std::uint64_t counter_high)
+HESSAY_HD inline std::array<std::uint32_t, 4> philox(std::uint64_t key, std::uint64_t counter_low,
+                                                     std::uint64_t counter_high)
 {
     std::array<std::uint32_t, 4> x = {std::uint32_t(counter_low), std::uint32_t(counter_low >> 32),
                                       std::uint32_t(counter_high), std::uint32_t(counter_high >> 32)};
@@ -24,7 +27,7 @@ inline std::array<std::uint32_t, 4> philox(std::uint64_t key, std::uint64_t coun
 }
 
 /// Numbers 2 pair and 2 pair + 1 of a stream of independent N(0, 1) doubles (Box & Muller 1958).
-inline std::array<double, 2> gaussian_pair(std::uint64_t seed, std::uint64_t stream, std::uint64_t pair)
+HESSAY_HD inline std::array<double, 2> gaussian_pair(std::uint64_t seed, std::uint64_t stream, std::uint64_t pair)
 {
     constexpr double kTwoPi = 6.283185307179586476925;
     const auto w = philox(seed, pair, stream);

@@ -1,4 +1,6 @@
 #pragma once
+#include "hessay/host_device.hpp"
+
 #include <cstdint>
 #include <type_traits>
 
@@ -15,8 +17,8 @@ struct MatrixView {
     Index cols = 0;
     Index stride = 0;
 
-    T& operator()(Index i, Index j) const { return data[i + j * stride]; }
-    T* column(Index j) const { return data + j * stride; }
+    HESSAY_HD T& operator()(Index i, Index j) const { return data[i + j * stride]; }
+    HESSAY_HD T* column(Index j) const { return data + j * stride; }
     MatrixView columns(Index first, Index count) const { return {data + first * stride, rows, count, stride}; }
     MatrixView block(Index row, Index col, Index n_rows, Index n_cols) const
     {

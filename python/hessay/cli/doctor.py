@@ -62,6 +62,7 @@ def examine() -> list[Check]:
     ]
     optional: list[tuple[str, Callable[[], str]]] = [
         ("CUDA", _cuda),
+        ("CUDA kernels", _cuda_kernels),
         ("jinja2", lambda: importlib.metadata.version("jinja2")),
         ("scikit-learn", lambda: importlib.metadata.version("scikit-learn")),
         ("Fashion-MNIST", _fashion_mnist),
@@ -118,6 +119,13 @@ def _cuda() -> str:
     if not torch.cuda.is_available():
         raise HessayError("torch sees no CUDA device; scans run on the CPU")
     return f"{torch.cuda.get_device_name(0)}, torch built for CUDA {torch.version.cuda}"
+
+
+def _cuda_kernels() -> str:
+    devices = importlib.import_module("hessay.cuda").devices()
+    if not devices:
+        raise HessayError("built, but there is no CUDA device or no driver")
+    return ", ".join(f"{d.name} (sm_{d.major}{d.minor})" for d in devices)
 
 
 def _fashion_mnist() -> str:

@@ -1,0 +1,77 @@
+#pragma once
+#include "cuda_array.hpp"
+
+#include <memory>
+#include <vector>
+
+namespace hessay::cuda {
+
+using Stream = std::uintptr_t; // a cudaStream_t as a number, as torch hands it over
+
+/// The arrays of one call from Python, all on one device, and the context there.
+class Call {
+  public:
+    Call(Stream stream, const py::object& workspace) : stream_(stream)
+    {
+        if (workspace.is_none()) return;
+        const MatrixView<double> view = array(workspace, "workspace", true).matrix<double>();
+        require<ShapeError>(view.cols == 1 || view.data == nullptr, "workspace must have one axis");
+        workspace_ = view.data;
+        bytes_ = static_cast<std::size_t>(view.rows * view.cols) * sizeof(double);
+    }
+
+    const CudaArray& array(const py::object& object, const char* name, bool write)
+    {
+        arrays_.push_back(std::make_unique<CudaArray>(object, name, stream_, write));
+        const CudaArray &first = *arrays_.front(), &last = *arrays_.back();
+        require<DeviceError>(first.device() == last.device(), last.name(), " is on CUDA device ", last.device(),
+                             " and ", first.name(), " on ", first.device(), "; move them to one device");
+        return last;
+    }
+    template <class T>
+    MatrixView<const T> in(const py::object& object, const char* name)
+    {
+        if (object.is_none()) return {};
+        return array(object, name, false).matrix<const T>();
+    }
+    template <class T>
+    MatrixView<T> out(const py::object& object, const char* name)
+    {
+        if (object.is_none()) return {};
+        return array(object, name, true).matrix<T>();
+    }
+    /// The numbers of a vector of n elements.
+    const double* vector(const py::object& object, const char* name, Index n)
+    {
+        const auto view = in<double>(object, name);
+        require<ShapeError>(view.rows == n && view.cols == 1, name, " must have shape (", n, ",), got ", view.rows,
+                            " by ", view.cols);
+        return view.data;
+    }
+
+    template <class Body>
+    void run(const Body& body)
+    {
+        const py::gil_scoped_release release;
+        CudaContext ctx(arrays_.front()->device(), reinterpret_cast<cudaStream_t>(stream_), workspace_, bytes_);
+        body(ctx);
+    }
+
+  private:
+    Stream stream_;
+    std::vector<std::unique_ptr<CudaArray>> arrays_;
+    void* workspace_ = nullptr;
+    std::size_t bytes_ = 0;
+};
+
+/// Calls body with a float or a double, whichever the array holds.
+template <class Body>
+void for_precision(Call& call, const py::object& object, const char* name, const Body& body)
+{
+    const CudaArray& array = call.array(object, name, false);
+    if (array.is_float(32)) return body(float{});
+    require<ShapeError>(array.is_float(64), name, " must be float32 or float64");
+    body(double{});
+}
+
+} // namespace hessay::cuda

@@ -1,0 +1,63 @@
+#pragma once
+#include "hessay/error.hpp"
+#include "hessay/view.hpp"
+
+#include <cuda_runtime.h>
+
+#include <cstddef>
+
+namespace hessay::cuda {
+
+/// The device, driver or memory failed (Python: DeviceError).
+struct DeviceError : Error {
+    using Error::Error;
+};
+
+/// Throws DeviceError with CUDA's own words unless status is cudaSuccess. doing completes "CUDA failed while ...".
+void check(cudaError_t status, const char* doing);
+
+/// Makes a device current, and the one before again at the end.
+class DeviceGuard {
+  public:
+    explicit DeviceGuard(int device);
+    ~DeviceGuard();
+    DeviceGuard(const DeviceGuard&) = delete;
+    DeviceGuard& operator=(const DeviceGuard&) = delete;
+
+  private:
+    int previous_ = 0;
+    bool changed_ = false;
+};
+
+/// What every device routine needs besides its arguments. Device, stream and scratch belong to the caller and outlive
+/// it; nothing is allocated on the device and nothing waits for it, so that launches can be captured in a graph.
+class CudaContext {
+  public:
+    /// workspace  memory of the device, 256-byte aligned, from the caller's allocator; may be null with 0 bytes
+    CudaContext(int device, cudaStream_t stream, void* workspace, std::size_t workspace_bytes);
+
+    int device() const { return device_; }
+    cudaStream_t stream() const { return stream_; }
+
+    /// rows x cols doubles of the workspace, for as long as this lives. Throws DeviceError saying how many bytes would
+    /// have been enough so far.
+    MatrixView<double> scratch(Index rows, Index cols);
+
+    template <class Body>
+    void columns(const Body& body);
+    template <class Body>
+    void lanes(const Body& body);
+    template <class Body>
+    void each(const Body& body);
+
+  private:
+    DeviceGuard guard_;
+    int device_;
+    cudaStream_t stream_;
+    std::byte* workspace_;
+    std::size_t bytes_, used_ = 0;
+};
+
+constexpr std::size_t kScratchAlignment = 256;
+
+} // namespace hessay::cuda
