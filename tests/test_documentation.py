@@ -18,7 +18,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(hessay.__path__, "hessay.")
-    if not module.name.endswith(("__main__", "_core", "migrations.env"))  # alembic runs that one
+    if not module.name.endswith(
+        ("__main__", "_core", "_cuda", "migrations.env")
+    )  # alembic runs that one
 )
 
 

@@ -16,6 +16,7 @@ from hessay.cli.rank import rank
 from hessay.cli.regress import regress
 from hessay.cli.repair import repair
 from hessay.cli.scan import scan
+from hessay.cli.serve import serve
 from hessay.cli.streams import complain, guarded
 from hessay.cli.watch import watch
 
@@ -40,6 +41,7 @@ app.command()(doctor)
 app.command()(regress)
 app.command()(repair)
 app.command()(watch)
+app.command()(serve)
 
 
 def _show_version(wanted: bool) -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import bisect
+import hashlib
 import math
 from dataclasses import dataclass
-
-import numpy as np
 
 from hessay.errors import ArgumentError
 
@@ -89,13 +88,19 @@ class DriftDetector:
         n = len(self._sorted)
         last = bisect.bisect_right(self._sorted, statistic)
         equal = last - bisect.bisect_left(self._sorted, statistic)  # itself included
-        uniform = 1.0 - float(np.random.default_rng([self._seed, key]).random())  # in (0, 1]
+        uniform = _uniform(self._seed, key)
         p_value = (n - last + uniform * equal) / n
         self._evidence = (1.0 + self._evidence) * bet(p_value)
         reached, alarm = self._evidence, self._evidence >= self._limit
         if alarm:
             self._evidence = 0.0  # the next alarm takes evidence of its own
         return Drift(p_value, reached, alarm)
+
+
+def _uniform(seed: int, key: int) -> float:
+    """Hash a seed and a key to a number in (0, 1], by BLAKE2b."""
+    words = hashlib.blake2b(f"{seed} {key}".encode(), digest_size=8).digest()
+    return ((int.from_bytes(words, "big") >> 11) + 1) * 2.0**-53
 
 
 def bet(p_value: float) -> float:
