@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
 from hessay.cli.calibrate import calibrate
+from hessay.cli.completion import VARIABLE, completion
 from hessay.cli.demo_command import demo
 from hessay.cli.doctor import doctor
 from hessay.cli.exports import export
+from hessay.cli.gate import gate
 from hessay.cli.plan import plan
 from hessay.cli.rank import rank
 from hessay.cli.regress import regress
@@ -32,6 +36,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(scan)
+app.command()(gate)
 app.command()(calibrate)
 app.command()(rank)
 app.command()(plan)
@@ -42,6 +47,7 @@ app.command()(regress)
 app.command()(repair)
 app.command()(watch)
 app.command()(serve)
+app.command()(completion)
 
 
 def _show_version(wanted: bool) -> None:
@@ -66,7 +72,20 @@ def _options(
 
 def run(arguments: Sequence[str] | None) -> int:
     """Run the command named in ``arguments`` and return its exit code."""
+    if VARIABLE in os.environ:
+        return _complete()
     return guarded(lambda: _dispatch(arguments))
+
+
+def _complete() -> int:
+    """Answer a shell that completes a line; it never scans."""
+    shells: Any = importlib.import_module("typer.completion")
+    shells.completion_init()
+    try:
+        app(prog_name="hessay")
+    except SystemExit as done:  # how an answer ends
+        return done.code if isinstance(done.code, int) else 0
+    return 0
 
 
 def _dispatch(arguments: Sequence[str] | None) -> int:
