@@ -12,7 +12,7 @@ export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
 
-.PHONY: demo test lint sanitize cuda clean
+.PHONY: demo test lint sanitize cuda fuzz clean
 
 demo: $(VENV)/.ready
 	$(BIN)/hessay demo --out hessay-demo
@@ -36,6 +36,10 @@ sanitize: $(VENV)/.ready
 cuda: $(VENV)/.ready
 	bash tools/build_cuda.sh $(BIN)/python
 	$(BIN)/python tools/check_registers.py
+
+# Ten minutes of damaged files for everything that reads files; the tests do thirty seconds of it.
+fuzz: $(VENV)/.ready
+	$(BIN)/python tools/fuzz_files.py --seconds 600 --seed "$$(date +%s)"
 
 clean:
 	rm -rf build $(VENV) hessay-demo

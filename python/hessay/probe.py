@@ -18,6 +18,8 @@ from torch import Tensor
 from hessay.errors import ArgumentError, ProbeError, ShapeError
 from hessay.loading.batches import take
 from hessay.loading.npz import read_npz
+from hessay.loading.pictures import read_pictures
+from hessay.loading.preprocessing import Preprocessing
 from hessay.loading.probe_arrays import dtype_name, own_inputs, own_targets, require_class_numbers
 
 
@@ -110,19 +112,41 @@ class Probe:
         return f"Probe(n={self.n}, shape={self.shape}, {dtype}, {labels}, {self.digest[:12]})"
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Probe:
-        """Probe from an ``.npz`` file with arrays ``inputs`` and, optionally, ``targets``.
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        n: int = 512,
+        preprocessing: Preprocessing | str | os.PathLike[str] | None = None,
+    ) -> Probe:
+        """Probe from a file of arrays, a folder of pictures, or a parquet file of pictures.
 
-        Both in the dtypes and shapes the class itself takes. Nothing is unpickled, and sizes are checked before memory is taken (limits in
-        ``hessay.loading.npz``).
+        Parameters
+        ----------
+        path : path
+            ``.npz`` with arrays ``inputs`` and, optionally, ``targets``, in the dtypes and shapes the
+            class itself takes; or a folder with one folder of pictures a class; or a ``.parquet``
+            file as data sets of Hugging Face have it, with columns ``image`` and ``label``. Nothing is
+            unpickled, and sizes are checked before memory is taken.
+        n : int >= 1
+            Pictures to take, the same number of each class; an ``.npz`` is taken whole.
+        preprocessing : Preprocessing, path of a ``preprocessor_config.json``, or None
+            What the model wants pictures to look like; the file beside them without it.
 
         Raises
         ------
-        ProbeError, ShapeError
-            The file is missing, damaged, not an npz, holds other arrays or objects, or the arrays
-            make no probe; the message names the file.
+        ArgumentError, ProbeError, ShapeError
+            The file is missing, damaged, holds other things, or makes no probe, or a picture has no
+            preprocessing; the message names the file.
         """
         file = Path(path)
+        if file.is_dir() or file.suffix.lower() == ".parquet":
+            pictures, labels = read_pictures(file, n=n, preprocessing=preprocessing)
+            return cls(pictures, labels)
+        if preprocessing is not None:
+            raise ArgumentError(
+                f"preprocessing is for pictures; {file} holds numbers in the model's own scale"
+            )
         arrays = read_npz(file, ("inputs", "targets"))
         if "inputs" not in arrays:
             raise ProbeError(

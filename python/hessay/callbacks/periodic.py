@@ -165,7 +165,8 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
     """Put a model into eval mode, and afterwards it and all random numbers back to what they were."""
     modes = [(module, module.training) for module in model.modules()]
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the caller's own
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    cuda: Any = torch.cuda
+    devices = range(cuda.device_count()) if cuda.is_initialized() else ()
     with torch.random.fork_rng(devices=list(devices)):
         model.eval()
         try:
@@ -183,7 +184,7 @@ def _is_first_rank() -> bool:
     distributed: Any = torch.distributed
     if not distributed.is_available() or not distributed.is_initialized():
         return True
-    return distributed.get_rank() == 0
+    return bool(distributed.get_rank() == 0)
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:

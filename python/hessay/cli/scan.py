@@ -47,7 +47,9 @@ def scan(
     data: Annotated[
         str,
         typer.Option(
-            metavar="PROBE.npz", help="Clean inputs (n, ...) as `inputs`, labels as `targets`."
+            metavar="PROBE",
+            help="Clean inputs: .npz with `inputs` and `targets`, or a folder with one folder of pictures "
+            "a class, or .parquet, each with the model's preprocessor_config.json beside.",
         ),
     ],
     alpha: Annotated[float, typer.Option(help="Accepted rate of false alarms.")] = 0.01,

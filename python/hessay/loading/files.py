@@ -8,6 +8,7 @@ from torch import Tensor
 
 from hessay.errors import ModelError, UntrustedFile
 from hessay.loading.safetensors_files import load_safetensors
+from hessay.loading.sharded import is_index, load_sharded
 from hessay.loading.shown import shown
 from hessay.loading.torch_files import ZIP_MAGIC, load_torch_file
 
@@ -18,7 +19,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """Tensors of a weights file by name, on the CPU; nothing of the file is run.
 
     ``.safetensors`` files must be safetensors. Any other name is judged by its content:
-    safetensors, or a state dict of ``torch.save``, flat or under ``state_dict`` or ``model``.
+    safetensors, or a state dict of ``torch.save``, flat or under ``state_dict`` or ``model``. A
+    ``.safetensors.index.json`` is read with the shards beside it.
 
     Parameters
     ----------
@@ -49,6 +51,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
         if isinstance(error, ModelError):
             raise
         raise ModelError(f"cannot read {path} ({error}); check its permissions") from error
+    if is_index(path):
+        return load_sharded(path)
     if not head:
         raise UntrustedFile(f"refusing {path}: the file is empty; save or download it again")
     named_safetensors = path.suffix.lower() == ".safetensors"

@@ -72,7 +72,7 @@ def spoken(shown: str) -> Iterator[None]:
     """Turn what a database raises into an error of ours, without passwords and statements."""
     try:
         yield
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, UnicodeError) as error:  # a damaged file may hold any bytes as text
         reason = str(getattr(error, "orig", None) or error).strip().splitlines()
         raise StoreError(
             f"the history {shown} did not answer: {reason[0] if reason else type(error).__name__}; "
