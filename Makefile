@@ -32,10 +32,10 @@ lint: $(VENV)/.lint
 sanitize: $(VENV)/.ready
 	bash tools/sanitize.sh $(BIN)/python
 
-# The module for CUDA devices, built beside the installed package, and what its kernels take of a device. Needs nvcc 13.
+# The module for CUDA devices: what its kernels take of a device; built, linked, loaded, tested. Needs nvcc 13.
 cuda: $(VENV)/.ready
-	bash tools/build_cuda.sh $(BIN)/python
 	$(BIN)/python tools/check_registers.py
+	bash tools/check_cuda.sh $(BIN)/python
 
 # Ten minutes of damaged files for everything that reads files; the tests do thirty seconds of it.
 fuzz: $(VENV)/.ready

@@ -1,62 +1,65 @@
-"""The CUDA module without a device: it links, loads, and says that there is nothing."""
+"""hessay._cuda without a device: it imports, counts none, and says so. Skipped where it is not built."""
 
 from __future__ import annotations
 
-import builtins
-import importlib.util
-import sys
+import ast
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+import torch
+from hessay.hessian.device import module as device_module
 
-from hessay import cuda
-from hessay.errors import DeviceError
-
-built = pytest.mark.skipif(
-    importlib.util.find_spec("hessay._cuda") is None,
-    reason="hessay._cuda is not built: make cuda needs nvcc",
-)
+from cuda_device import module_or_reason
+from hessay.errors import DeviceError, ShapeError
 
 
-@built
-def test_devices_are_listed_or_there_are_none() -> None:
-    from hessay import _cuda
-
-    found = cuda.devices()
-    assert len(found) == _cuda.device_count()
-    assert all(d.memory > 0 and d.multiprocessors > 0 for d in found)
-
-
-@built
-def test_an_array_of_the_processor_is_refused_before_a_device_is_touched() -> None:
-    from hessay import _cuda
-
-    fill: Any = _cuda.gaussian_fill  # type: ignore[attr-defined]
-    with pytest.raises(DeviceError, match="x lives on DLPack device type 1"):
-        fill(np.zeros((3, 2), order="F"), 1, 0, 0)
+@pytest.fixture
+def cuda() -> Any:
+    found = module_or_reason()
+    if isinstance(found, str):
+        pytest.skip(found)
+    return found
 
 
-@pytest.mark.parametrize(
-    ("error", "words"),
-    [
-        (ImportError("cannot import name '_cuda' from 'hessay'"), "HESSAY_CUDA=ON"),
-        (ImportError("libcublas.so.13: cannot open shared object file"), "libcublas.*cuda13"),
-    ],
-)
-def test_what_is_missing_is_named(
-    monkeypatch: pytest.MonkeyPatch, error: ImportError, words: str
-) -> None:
-    ordinary = builtins.__import__
+@pytest.fixture
+def no_device(cuda: Any) -> Any:
+    if cuda.device_count() > 0:
+        pytest.skip("this machine has a CUDA device")
+    return cuda
 
-    def refuse(
-        name: str, globals_: Any = None, locals_: Any = None, names: Any = (), level: int = 0
-    ) -> Any:
-        if name == "hessay" and "_cuda" in (names or ()):
-            raise error
-        return ordinary(name, globals_, locals_, names, level)
 
-    monkeypatch.delitem(sys.modules, "hessay._cuda", raising=False)
-    monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(DeviceError, match=words):
-        cuda.devices()
+def test_no_device_is_a_count_of_zero_and_no_error(no_device: Any) -> None:
+    assert no_device.device_count() == 0
+    with pytest.raises(DeviceError, match="CUDA failed while asking for the properties"):
+        no_device.device_properties(0)
+
+
+def test_an_operator_on_no_device_is_refused_in_words(no_device: Any) -> None:
+    assert device_module.load() is no_device
+    with pytest.raises(DeviceError, match=r"0 CUDA devices were found.*driver of CUDA 13"):
+        device_module.require_device(torch.device("cuda", 0))
+
+
+def test_arrays_of_the_processor_are_refused(cuda: Any) -> None:
+    here = torch.zeros(3, dtype=torch.float64)
+    with pytest.raises(DeviceError, match=r"x lives on DLPack device type 1; move it"):
+        cuda.gaussian_fill(here, 1, 0, 0)
+    with pytest.raises(ShapeError, match="must be an array that speaks DLPack, got"):
+        cuda.gaussian_fill([1.0], 1, 0, 0)
+
+
+def test_scratch_is_counted_without_a_device(cuda: Any) -> None:
+    library = cuda.blas_scratch()
+    assert cuda.gram_scratch(100_000, 8, True) > cuda.gram_scratch(10, 8, True) > library
+    assert cuda.column_norms_scratch(100_000, 8) > cuda.column_norms_scratch(10, 8) > 0
+    one = cuda.factor_apply_scratch(100, 40, 1, False)
+    assert cuda.factor_apply_scratch(100, 4000, 16, False) >= one + 4000 * 16 - 40 - 64
+
+
+def test_the_stub_names_what_the_module_has(cuda: Any) -> None:
+    stub = Path(device_module.__file__).parents[2] / "_cuda.pyi"
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    named = {node.name for node in ast.parse(stub.read_text()).body if isinstance(node, kinds)}
+    public = {name for name in dir(cuda) if not name.startswith("_")}
+    assert {name for name in named if not name.startswith("_")} == public

@@ -1,14 +1,16 @@
-"""Registers, stack and spills of every CUDA kernel, compared with cuda/registers.txt.
+"""Compiles the CUDA kernels and compares their registers with the committed table; no GPU is needed.
 
-    python tools/check_registers.py            fails where a kernel spills, or takes more than noted
-    python tools/check_registers.py --write    note what this compiler gives
+A kernel that spills is an error, and so is one that uses more registers than the table says or is
+not in it. Registers are the compiler's choice: they are compared where it is the version that the
+table was written with, fewer are reported. --write writes the table.
 
-A spill or a larger kernel makes a device slower without any test failing, so it has to be meant.
+usage: python tools/check_registers.py [--write] [--nvcc NVCC]
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import shutil
 import subprocess
@@ -17,113 +19,112 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-TABLE = ROOT / "cuda" / "registers.txt"
-ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
-SOURCES = ("kernels.cu", "primitives.cu")
-
-_ENTRY = re.compile(r"Compiling entry function '(\w+)'")
-_STACK = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
-_USED = re.compile(r"Used (\d+) registers")
-
-Row = tuple[int, int, int]  # registers of a thread, bytes of its stack, bytes it spills
+TABLE = ROOT / "cuda/registers.json"
+ARCHITECTURES = ("80", "90", "100")
+SOURCES = ("kernels", "hvp")  # those with kernels; the others only call libraries
+FLAGS = ("-std=c++17", "-O3", "--expt-relaxed-constexpr", "-Werror=all-warnings", "-Xptxas=-v")
+ENTRY = re.compile(
+    r"Compiling entry function '(?P<name>\w+)' for 'sm_(?P<arch>\d+)'.*?"
+    r"(?P<stores>\d+) bytes spill stores, (?P<loads>\d+) bytes spill loads.*?"
+    r"Used (?P<registers>\d+) registers",
+    re.DOTALL,
+)
+Table = dict[str, dict[str, int]]  # kernel -> architecture -> registers
 
 
 def compiler() -> str | None:
-    """Find nvcc; None without one."""
+    """Return the path of nvcc, None where there is none."""
     return shutil.which("nvcc") or shutil.which("nvcc", path="/usr/local/cuda/bin")
 
 
-def include_folders() -> list[str]:
-    """Where the headers of the core and of cuBLAS are."""
-    import nvidia
-
-    packages = [str(Path(path) / "cu13" / "include") for path in nvidia.__path__]
-    return [f"-I{ROOT / 'cpp/include'}", f"-I{ROOT / 'cuda'}", *(f"-I{p}" for p in packages)]
-
-
-def measure(nvcc: str) -> dict[tuple[str, str], Row]:
-    """Compile for each architecture and read what the assembler says of each kernel."""
-    found: dict[tuple[str, str], Row] = {}
-    flags = ["-std=c++17", "-O3", "-cubin", "--expt-relaxed-constexpr", "-Xptxas=-v"]
-    for architecture in ARCHITECTURES:
-        for source in SOURCES:
-            with tempfile.TemporaryDirectory() as folder:
-                command = [nvcc, *flags, f"-arch={architecture}", *include_folders()]
-                command += [str(ROOT / "cuda" / source), "-o", f"{folder}/out.cubin"]
-                done = subprocess.run(command, check=True, capture_output=True, text=True)
-            names = dict.fromkeys(_ENTRY.findall(done.stderr))
-            short = dict(zip(names, demangled(list(names)), strict=True))
-            for part in re.split(r"(?=Compiling entry function)", done.stderr)[1:]:
-                name = short[_ENTRY.findall(part)[0]]
-                stack, stores, loads = map(int, _STACK.findall(part)[0])
-                found[architecture, name] = (int(_USED.findall(part)[0]), stack, stores + loads)
-    return found
-
-
-def demangled(names: list[str]) -> list[str]:
-    """Kernel and body of each symbol, without namespaces and argument lists."""
-    text = subprocess.run(
-        ["c++filt"], input="\n".join(names), check=True, capture_output=True, text=True
-    ).stdout
+def readable(names: list[str]) -> list[str]:
+    """Demangle, without what every kernel has in common."""
+    done = subprocess.run(
+        ["c++filt"], input="\n".join(names), capture_output=True, text=True, check=True
+    )
+    lines = done.stdout.splitlines()
     return [
-        re.sub(r"hessay::(cuda::)?|^void |\(.*$", "", line).replace(" ", "")
-        for line in text.splitlines()
+        line.removeprefix("void ").replace("hessay::cuda::", "").split("(")[0] for line in lines
     ]
 
 
-def read_table() -> dict[tuple[str, str], Row]:
-    """Rows of the committed table."""
-    rows = {}
-    for line in TABLE.read_text("utf-8").splitlines():
-        if line and not line.startswith("#"):
-            architecture, registers, stack, spills, name = line.split()
-            rows[architecture, name] = (int(registers), int(stack), int(spills))
-    return rows
+def measure(nvcc: str) -> tuple[Table, list[str]]:
+    """Compile every source for every architecture: registers, and the kernels that spill."""
+    table: Table = {}
+    spilling: list[str] = []
+    for source in SOURCES:
+        targets = [f"-gencode=arch=compute_{a},code=sm_{a}" for a in ARCHITECTURES]
+        with tempfile.TemporaryDirectory() as folder:
+            command = [
+                *(nvcc, *FLAGS, *targets, f"-I{ROOT / 'cpp/include'}", f"-I{ROOT / 'cuda'}"),
+                *("-c", str(ROOT / f"cuda/{source}.cu"), "-o", f"{folder}/{source}.o"),
+            ]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            sys.exit(done.stderr)
+        found = list(ENTRY.finditer(done.stderr))
+        if not found:
+            sys.exit(f"the compiler said nothing of the kernels in {source}.cu")
+        names = readable([entry["name"] for entry in found])
+        for name, entry in zip(names, found, strict=True):
+            row = table.setdefault(name, {})
+            row[entry["arch"]] = max(int(entry["registers"]), row.get(entry["arch"], 0))
+            if int(entry["stores"]) + int(entry["loads"]) > 0:
+                spilling.append(f"{name} on sm_{entry['arch']} spills")
+    return {name: table[name] for name in sorted(table)}, spilling
 
 
-def write_table(rows: dict[tuple[str, str], Row]) -> None:
-    """Write the table in the order of architectures and names."""
-    lines = ["# architecture, registers of a thread, bytes of its stack, bytes it spills, kernel"]
-    lines += [
-        f"{a:7} {r:4d} {s:4d} {b:4d}  {name}" for (a, name), (r, s, b) in sorted(rows.items())
-    ]
-    TABLE.write_text("\n".join(lines) + "\n", "utf-8")
+def compare(found: Table, wanted: Table) -> tuple[list[str], list[str]]:
+    """Tell what is worse than the table, and what is only different."""
+    worse, better = [], []
+    for name in sorted(found.keys() | wanted.keys()):
+        if name not in wanted or name not in found:
+            worse.append(f"{name} is {'new' if name in found else 'gone'}; use --write")
+            continue
+        for arch, registers in found[name].items():
+            limit = wanted[name].get(arch, 0)
+            if registers > limit:
+                worse.append(f"{name} on sm_{arch} takes {registers} registers, {limit} before")
+            elif registers < limit:
+                better.append(f"{name} on sm_{arch} takes {registers} registers, {limit} before")
+    return worse, better
 
 
-def complaints(found: dict[tuple[str, str], Row], noted: dict[tuple[str, str], Row]) -> list[str]:
-    """Say what is worse than noted, or not noted at all."""
-    said = []
-    for key in sorted(found.keys() | noted.keys()):
-        words = " ".join(key)
-        if key not in noted:
-            said.append(f"{words} is not in {TABLE.name}; run with --write")
-        elif key not in found:
-            said.append(f"{words} is in {TABLE.name} and no longer compiled; run with --write")
-        elif any(now > then for now, then in zip(found[key], noted[key], strict=True)):
-            said.append(
-                f"{words} takes (registers, stack, spills) {found[key]}, noted {noted[key]}"
-            )
-    said += [
-        f"{' '.join(key)} spills {spills} bytes" for key, (*_, spills) in found.items() if spills
-    ]
-    return said
+def version(nvcc: str) -> str:
+    """Return the release of the compiler, as in "13.0"."""
+    told = subprocess.run([nvcc, "--version"], capture_output=True, text=True, check=True).stdout
+    found = re.search(r"release (\d+\.\d+)", told)
+    return found[1] if found else "unknown"
 
 
-def main() -> int:
-    """Compare, or write; 0 where nothing is worse."""
+def main() -> None:
+    """Check, or write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true")
-    nvcc = compiler()
+    parser.add_argument("--write", action="store_true", help="write the table")
+    parser.add_argument("--nvcc", help="the compiler, the one on PATH by default")
+    options = parser.parse_args()
+    nvcc = options.nvcc or compiler()
     if nvcc is None:
-        print("check_registers: there is no nvcc on this machine", file=sys.stderr)
-        return 2
-    found = measure(nvcc)
-    if parser.parse_args().write:
-        write_table(found)
-    said = complaints(found, read_table())
-    print("\n".join(said) or f"{len(found)} kernels as noted, none spills")
-    return 1 if said else 0
+        sys.exit("nvcc was not found; install the CUDA 13 toolkit or pass --nvcc")
+    found, spilling = measure(nvcc)
+    if spilling:
+        sys.exit("\n".join(spilling))
+    if options.write:
+        table = {"nvcc": version(nvcc), "kernels": found}
+        TABLE.write_text(json.dumps(table, indent=1) + "\n")
+        sys.stdout.write(f"{TABLE.relative_to(ROOT)}: {len(found)} kernels\n")
+        return
+    table = json.loads(TABLE.read_text())
+    own = version(nvcc)
+    worse, better = compare(found, table["kernels"]) if own == table["nvcc"] else ([], [])
+    if own != table["nvcc"]:
+        sys.stdout.write(f"registers not compared: nvcc {own}, the table is of {table['nvcc']}\n")
+    sys.stdout.writelines(line + "\n" for line in better)
+    if worse:
+        sys.exit("\n".join(worse))
+    most = max(max(row.values()) for row in found.values())
+    sys.stdout.write(f"{len(found)} kernels, no spills, at most {most} registers\n")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
+import sysconfig
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +35,7 @@ def compile_bodies(folder: Path) -> Path:
     include = [f"-I{ROOT / part}" for part in ("cpp/include", "cuda")]
     source = ROOT / "tests/device/host_bodies.cpp"
     command = [str(compiler()), *FLAGS, *include, str(source), "-o", str(program)]
-    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run(command, check=True, capture_output=True, env=os.environ | {"LD_PRELOAD": ""})
     return program
 
 
@@ -95,3 +97,34 @@ def run(
         at += size
     assert at == len(done.stdout)
     return out
+
+
+def compile_twin(folder: Path) -> Any:
+    """Build and import the bindings of hessay._cuda over host loops, with torch's copy of pybind11.
+
+    With sanitizers where the interpreter was started with theirs, as tools/sanitize.sh does.
+    """
+    import torch
+
+    sources = [
+        ROOT / path
+        for path in ("tests/device/host_twin.cpp", "cuda/bind_hvp.cpp", "cuda/cuda_array.cpp")
+    ]
+    library = folder / f"cuda_host_twin{sysconfig.get_config_var('EXT_SUFFIX')}"
+    system = [Path(torch.__file__).parent / "include", sysconfig.get_path("include")]
+    command = [
+        *(str(compiler()), "-std=c++17", "-O0", "-Wall", "-Wextra", "-Werror"),
+        *("-fPIC", "-shared", "-fvisibility=hidden", "-DHESSAY_HOST_TWIN"),
+        *(FLAGS[-2:] if "libasan" in os.environ.get("LD_PRELOAD", "") else ()),
+        *(f"-I{ROOT / part}" for part in ("cpp/include", "cuda")),
+        *(f"-isystem{path}" for path in system),
+        *map(str, sources),
+        *("-o", str(library)),
+    ]
+    subprocess.run(command, check=True, capture_output=True, env=os.environ | {"LD_PRELOAD": ""})
+    spec = importlib.util.spec_from_file_location("cuda_host_twin", library)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

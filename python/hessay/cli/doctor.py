@@ -122,10 +122,11 @@ def _cuda() -> str:
 
 
 def _cuda_kernels() -> str:
-    devices = importlib.import_module("hessay.cuda").devices()
-    if not devices:
+    module: Any = importlib.import_module("hessay.hessian.device.module").load()
+    found = [module.device_properties(i) for i in range(module.device_count())]
+    if not found:
         raise HessayError("built, but there is no CUDA device or no driver")
-    return ", ".join(f"{d.name} (sm_{d.major}{d.minor})" for d in devices)
+    return ", ".join(f"{d['name']} (sm_{d['major']}{d['minor']})" for d in found)
 
 
 def _fashion_mnist() -> str:

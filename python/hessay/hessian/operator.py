@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from hessay.errors import ArgumentError, NonFinite, ShapeError
 from hessay.hessian.covariance import Covariance
 from hessay.hessian.curvature import Weighting, curvature
+from hessay.hessian.device.route import answered_on_device
 from hessay.hessian.gauss_newton.factor import Factor
 from hessay.hessian.limits import check_count
 from hessay.hessian.loss import LossName, check_loss, loss_of
@@ -70,7 +71,8 @@ class InputHessian:
     backend : "auto", "factor", "moment", "native", "tangent", "autograd" or "dense"
         "factor": B with H = B'B / n, for piecewise-linear networks and Gauss-Newton weightings;
         "moment": the second moment of its rows alone. "native": tangent passes of the core, for
-        linear layers, skip connections and element-wise activations. "tangent": tangent passes in
+        linear layers, skip connections and element-wise activations; on a CUDA device, and only
+        when asked for, the kernels of ``hessay._cuda``. "tangent": tangent passes in
         torch, for networks with convolutions and pools too. "autograd": double backward over a
         kept graph, for any module. "dense": H itself, made by the cheapest of these. Where a
         backend is not exact it is refused. "auto": the cheapest, set-up included, for ``columns``.
@@ -92,8 +94,8 @@ class InputHessian:
 
     Raises
     ------
-    ArgumentError, ShapeError, ProbeError, ModelError, NonFinite
-        Say what was wrong with which argument.
+    ArgumentError, ShapeError, ProbeError, ModelError, NonFinite, DeviceError
+        Say what was wrong with which argument, or what is missing on the device.
 
     Source: Granziol & Flynn 2025, arXiv:2505.15175; smoothing, Smilkov et al. 2017,
     arXiv:1706.03825.
@@ -189,6 +191,9 @@ class InputHessian:
     def __matmul__(self, directions: Tensor | NDArray[Any]) -> Tensor | NDArray[np.floating]:
         """H V: (d,) or (d, k) when averaged, (n, d, k) per sample; NumPy or torch, as given."""
         if isinstance(directions, Tensor):
+            if self.average and answered_on_device(self._products, directions):
+                self.products += 1 if directions.ndim == 1 else directions.shape[-1]
+                return self._products.on_device(directions)
             product = self._apply(directions.detach().cpu().numpy())
             return torch.from_numpy(np.ascontiguousarray(product)).to(directions)
         return self._apply(np.asarray(directions))

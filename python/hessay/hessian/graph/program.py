@@ -72,21 +72,24 @@ def follow(
         logits of the graph on a few of the inputs.
     """
     graph = trace(model, inputs, up_to_shift=up_to_shift)
-    return graph, graph if isinstance(graph, str) else _program_of(graph, inputs)
-
-
-def _program_of(graph: Graph, inputs: Tensor) -> LayerProgram | str:
+    if isinstance(graph, str):
+        return graph, graph
     if inputs.device.type != "cpu":
-        return f"the model lives on {inputs.device}"
+        return graph, f"the model lives on {inputs.device}"
+    return graph, program_of(graph, inputs)
+
+
+def program_of(graph: Graph, inputs: Tensor) -> LayerProgram | str:
+    """Translate a graph into a layer program on the CPU, wherever the network lives."""
     layers = layers_of(graph)
     if isinstance(layers, str):
         return layers
     width = int(np.prod(inputs.shape[1:]))
     program = LayerProgram(layers, _widths(layers, width), graph.piecewise_linear)
     few = inputs[:16].detach()
-    native = program.logits(few.flatten(1).contiguous().numpy()).astype(np.float64)
+    native = program.logits(few.flatten(1).cpu().contiguous().numpy()).astype(np.float64)
     with torch.no_grad():
-        truth = graph.logits(few).double().numpy()
+        truth = graph.logits(few).double().cpu().numpy()
     # Two orders of summation: rounding of the dtype times a modest factor for depth and width.
     allowed = 1e4 * np.finfo(program.dtype).eps * max(1.0, float(np.abs(truth).max()))
     if not float(np.abs(native - truth).max()) <= allowed:

@@ -203,4 +203,4 @@ def _without_idle_start(layers: Sequence[_Layer]) -> list[_Layer]:
 
 
 def _array(tensor: Tensor | None) -> NDArray[np.floating] | None:
-    return None if tensor is None else tensor.detach().contiguous().numpy()
+    return None if tensor is None else tensor.detach().cpu().contiguous().numpy()

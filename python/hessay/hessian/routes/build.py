@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from hessay.hessian.autograd import AutogradProducts
+from hessay.hessian.device.route import build_on_device, lives_on_device
 from hessay.hessian.gauss_newton.factor import Factor, factor_from_program, moment_from_program
 from hessay.hessian.gauss_newton.moment import Moment
 from hessay.hessian.gauss_newton.pullback import row_chunks
@@ -28,6 +29,8 @@ def build(backend: Backend, source: Backend, problem: Problem) -> Products:
     if backend == "moment":
         return _moment(problem)
     if backend == "native":
+        if lives_on_device(problem):
+            return build_on_device(problem)
         assert isinstance(problem.program, LayerProgram)
         flat = problem.site.values.flatten(1).contiguous().numpy()
         return NativeProducts(problem.program, flat, problem.loss, problem.threads)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import cast, get_args
 
 from hessay.errors import ArgumentError
+from hessay.hessian.device.route import lives_on_device, reason_on_device
 from hessay.hessian.graph.program import LayerProgram
 from hessay.hessian.routes.cost import Backend, Estimate, estimate
 from hessay.hessian.routes.problem import Problem
@@ -43,7 +44,12 @@ def choose(backend: str, problem: Problem) -> Choice:
     ------
     ArgumentError
         The backend that was asked for is not exact here, or no route fits into ``max_bytes``.
+    DeviceError
+        "native" was asked for on a CUDA device, and something it needs is missing.
     """
+    if backend == "native" and lives_on_device(problem):  # "auto" stays with torch there
+        reason = f"asked for; {reason_on_device(problem)}"
+        return Choice("native", "native", reason, {}, problem.work)
     refusals = {name: refusal(name, problem) for name in get_args(Backend)}
     exact = [name for name, why in refusals.items() if why is None]
     work, limit = problem.work, problem.max_bytes

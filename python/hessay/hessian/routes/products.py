@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hessay.errors import ArgumentError
+from hessay.errors import ArgumentError, DeviceError, NonFinite, ShapeError
 
 _DENSE_COLUMNS = 64  # of the identity at a time
 
@@ -69,6 +69,37 @@ class TorchProducts:
             full[:, columns] = self.apply(unit)
         symmetric: NDArray[np.float64] = (full + full.T) / 2
         return symmetric
+
+    def on_device(self, directions: Tensor) -> Tensor:
+        """H V averaged over the points for a tensor (d,) or (d, k), which stays on its device.
+
+        Raises
+        ------
+        DeviceError, ShapeError
+            Another device than the operator's, another shape, or numbers that are not real.
+        NonFinite
+            The product holds NaN or Inf, or the directions do.
+        """
+        v = directions[:, None] if directions.ndim == 1 else directions
+        if v.ndim != 2 or len(v) != self.d:
+            raise ShapeError(
+                f"directions must have shape ({self.d},) or ({self.d}, k), got "
+                f"{tuple(directions.shape)}"
+            )
+        if v.is_complex():
+            raise ShapeError(f"directions must be real numbers, got dtype {v.dtype}")
+        if v.device != self.like.device:
+            raise DeviceError(
+                f"directions are on {v.device} and the operator on {self.like.device}; move them "
+                "to one device"
+            )
+        product = self.inner.apply(v.detach().to(self.like.dtype))
+        if not bool(torch.isfinite(product).all()):
+            raise NonFinite(
+                "the product is NaN or Inf: the directions hold one or are too large, or the model "
+                "has no finite second derivative at some points"
+            )
+        return (product[:, 0] if directions.ndim == 1 else product).to(directions.dtype)
 
     def _run(
         self, apply: Callable[[Tensor], Tensor], directions: NDArray[np.floating]
