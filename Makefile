@@ -37,9 +37,10 @@ cuda: $(VENV)/.ready
 	$(BIN)/python tools/check_registers.py
 	bash tools/check_cuda.sh $(BIN)/python
 
-# Ten minutes of damaged files for everything that reads files; the tests do thirty seconds of it.
+# Spoiled files of every kind into the loaders, ten minutes of them unless SECONDS_OF_FUZZ says otherwise.
+SECONDS_OF_FUZZ ?= 600
 fuzz: $(VENV)/.ready
-	$(BIN)/python tools/fuzz_files.py --seconds 600 --seed "$$(date +%s)"
+	PYTHONPATH=tests/support $(BIN)/python tools/fuzz_files.py --seconds $(SECONDS_OF_FUZZ)
 
 clean:
 	rm -rf build $(VENV) hessay-demo

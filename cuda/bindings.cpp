@@ -1,4 +1,5 @@
 // The module hessay._cuda: device facts and the routines over DLPack arrays. Call it through hessay.cuda.
+#include "bind_hvp.hpp"
 #include "call.hpp"
 #include "device_routines.hpp"
 #include "primitives.hpp"
@@ -8,22 +9,6 @@ namespace {
 namespace py = pybind11;
 using namespace hessay;
 using namespace hessay::cuda;
-
-void translate(std::exception_ptr pointer)
-{
-    const auto raise_twin = [](const char* name, const char* message) {
-        PyErr_SetString(py::module_::import("hessay.errors").attr(name).ptr(), message);
-    };
-    try {
-        if (pointer) std::rethrow_exception(pointer);
-    } catch (const DeviceError& error) {
-        raise_twin("DeviceError", error.what());
-    } catch (const ShapeError& error) {
-        raise_twin("ShapeError", error.what());
-    } catch (const Error& error) {
-        raise_twin("ArgumentError", error.what());
-    }
-}
 
 // 0 without a driver or a device, which is no error; every other failure is.
 int device_count()
@@ -228,6 +213,7 @@ PYBIND11_MODULE(_cuda, module)
                arg("workspace"), arg("stream"));
     module.def("gram", &gram_of, arg("x"), arg("out"), arg("workspace"), arg("stream"));
     module.def("solve_upper", &solve, arg("r"), arg("x"), arg("workspace"), arg("stream"));
+    bind_hvp(module);
     // How many doubles of workspace each of those needs.
     module.def("reduce_shared_scratch",
                [](Index h, Index k, Index n) { return with_alignment(reduce_shared_scratch(h, k, n)); });

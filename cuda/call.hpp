@@ -1,10 +1,40 @@
 #pragma once
 #include "cuda_array.hpp"
+#ifdef HESSAY_HOST_TWIN
+#include "host_loops.hpp"
+#else
+#include "context.hpp"
+#endif
 
+#include <exception>
 #include <memory>
 #include <vector>
 
 namespace hessay::cuda {
+
+// The tests build the bindings once more over HostLoops, for arrays of the processor.
+#ifdef HESSAY_HOST_TWIN
+using Device = HostLoops;
+#else
+using Device = CudaContext;
+#endif
+
+/// Raises the Python twin of an exception.
+inline void translate(std::exception_ptr pointer)
+{
+    const auto raise_twin = [](const char* name, const char* message) {
+        PyErr_SetString(py::module_::import("hessay.errors").attr(name).ptr(), message);
+    };
+    try {
+        if (pointer) std::rethrow_exception(pointer);
+    } catch (const DeviceError& error) {
+        raise_twin("DeviceError", error.what());
+    } catch (const ShapeError& error) {
+        raise_twin("ShapeError", error.what());
+    } catch (const Error& error) {
+        raise_twin("ArgumentError", error.what());
+    }
+}
 
 using Stream = std::uintptr_t; // a cudaStream_t as a number, as torch hands it over
 
@@ -49,11 +79,17 @@ class Call {
         return view.data;
     }
 
+    int device() const { return arrays_.front()->device(); }
+
     template <class Body>
     void run(const Body& body)
     {
         const py::gil_scoped_release release;
-        CudaContext ctx(arrays_.front()->device(), reinterpret_cast<cudaStream_t>(stream_), workspace_, bytes_);
+#ifdef HESSAY_HOST_TWIN
+        HostLoops ctx(bytes_);
+#else
+        CudaContext ctx(device(), reinterpret_cast<cudaStream_t>(stream_), workspace_, bytes_);
+#endif
         body(ctx);
     }
 

@@ -27,17 +27,28 @@ CudaContext::CudaContext(int device, cudaStream_t stream, void* workspace, std::
     : guard_(device), device_(device), stream_(stream), workspace_(static_cast<std::byte*>(workspace)),
       bytes_(workspace_bytes)
 {
+    require<DeviceError>(reinterpret_cast<std::uintptr_t>(workspace) % kScratchAlignment == 0,
+                         "the workspace begins at no multiple of ", kScratchAlignment,
+                         " bytes; pass memory as the allocator gave it");
 }
 
 MatrixView<double> CudaContext::scratch(Index rows, Index cols)
 {
-    const std::size_t wanted = static_cast<std::size_t>(rows * cols) * sizeof(double);
-    const std::size_t end = used_ + (wanted + kScratchAlignment - 1) / kScratchAlignment * kScratchAlignment;
-    require<DeviceError>(end <= bytes_, "the workspace has ", bytes_, " bytes and ", end,
-                         " are needed; pass a larger one");
+    const std::size_t end = scratch_end(used_, rows, cols);
+    require_scratch(bytes_, end);
     auto* data = reinterpret_cast<double*>(workspace_ + used_);
     used_ = end;
     return {data, rows, cols, rows};
+}
+
+void* CudaContext::library_scratch(std::size_t bytes)
+{
+    if (library_) return library_;
+    require_scratch(bytes_, used_ + bytes);
+    bytes_ = (bytes_ - bytes) / kScratchAlignment * kScratchAlignment;
+    require_scratch(bytes_, used_);
+    library_ = workspace_ + bytes_;
+    return library_;
 }
 
 } // namespace hessay::cuda

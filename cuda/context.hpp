@@ -1,17 +1,10 @@
 #pragma once
-#include "hessay/error.hpp"
-#include "hessay/view.hpp"
+#include "hessay/primitives.hpp"
+#include "scratch.hpp"
 
 #include <cuda_runtime.h>
 
-#include <cstddef>
-
 namespace hessay::cuda {
-
-/// The device, driver or memory failed (Python: DeviceError).
-struct DeviceError : Error {
-    using Error::Error;
-};
 
 /// Throws DeviceError with CUDA's own words unless status is cudaSuccess. doing completes "CUDA failed while ...".
 void check(cudaError_t status, const char* doing);
@@ -42,6 +35,16 @@ class CudaContext {
     /// rows x cols doubles of the workspace, for as long as this lives. Throws DeviceError saying how many bytes would
     /// have been enough so far.
     MatrixView<double> scratch(Index rows, Index cols);
+    /// See ScratchScope.
+    std::size_t used() const { return used_; }
+    void release(std::size_t used) { used_ = used; }
+    /// What a library needs in every call: taken once, from the end of the workspace.
+    void* library_scratch(std::size_t bytes);
+
+    /// C <- alpha op(A) op(B) + beta C: gemm of primitives.hpp.
+    template <class T>
+    void product(Transpose trans_a, Transpose trans_b, T alpha, MatrixView<const T> a, MatrixView<const T> b, T beta,
+                 MatrixView<T> c);
 
     template <class Body>
     void columns(const Body& body);
@@ -56,8 +59,7 @@ class CudaContext {
     cudaStream_t stream_;
     std::byte* workspace_;
     std::size_t bytes_, used_ = 0;
+    void* library_ = nullptr;
 };
-
-constexpr std::size_t kScratchAlignment = 256;
 
 } // namespace hessay::cuda

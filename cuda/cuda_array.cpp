@@ -8,6 +8,16 @@ namespace hessay::cuda {
 
 namespace {
 
+#ifdef HESSAY_HOST_TWIN
+constexpr int kDlpackHost = 1;
+
+py::capsule export_capsule(py::handle object, const std::string& name, std::uintptr_t)
+{
+    const auto device = object.attr("__dlpack_device__")().cast<std::pair<int, int>>();
+    require<DeviceError>(device.first == kDlpackHost, name, " lives on DLPack device type ", device.first);
+    return object.attr("__dlpack__")(py::arg("max_version") = py::make_tuple(1, 0));
+}
+#else
 constexpr int kDlpackCuda = 2, kDlpackCudaManaged = 13;
 
 py::capsule export_capsule(py::handle object, const std::string& name, std::uintptr_t stream)
@@ -25,6 +35,7 @@ py::capsule export_capsule(py::handle object, const std::string& name, std::uint
     }
     return object.attr("__dlpack__")(py::arg("stream") = number);
 }
+#endif
 
 } // namespace
 

@@ -1,6 +1,6 @@
 #pragma once
 #include "../cpp/bindings/dlpack.hpp"
-#include "context.hpp"
+#include "scratch.hpp"
 
 #include <pybind11/pybind11.h>
 

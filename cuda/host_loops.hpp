@@ -1,7 +1,11 @@
 #pragma once
+#include "hessay/primitives.hpp"
 #include "pack.hpp"
+#include "scratch.hpp"
 
 #include <algorithm>
+#include <limits>
+#include <utility>
 #include <vector>
 
 namespace hessay::cuda {
@@ -47,15 +51,53 @@ class HostLoops {
         for (Index item = 0; item < body.items(); ++item) body.at(item);
     }
 
-    /// Scratch that lives as long as this.
-    MatrixView<double> scratch(Index rows, Index cols)
+    /// C <- alpha op(A) op(B) + beta C, number by number, in double.
+    template <class T>
+    void product(Transpose trans_a, Transpose trans_b, T alpha, MatrixView<const T> a, MatrixView<const T> b, T beta,
+                 MatrixView<T> c)
     {
-        buffers_.emplace_back(static_cast<std::size_t>(rows * cols));
-        return {buffers_.back().data(), rows, cols, rows};
+        const bool flip_a = trans_a == Transpose::yes, flip_b = trans_b == Transpose::yes;
+        const Index inner = flip_a ? a.rows : a.cols;
+        require<ShapeError>(c.rows == (flip_a ? a.cols : a.rows) && c.cols == (flip_b ? b.rows : b.cols) &&
+                                inner == (flip_b ? b.cols : b.rows),
+                            "the shapes of a product do not fit");
+        for (Index j = 0; j < c.cols; ++j) {
+            for (Index i = 0; i < c.rows; ++i) {
+                double sum = 0;
+                for (Index l = 0; l < inner; ++l)
+                    sum += static_cast<double>(flip_a ? a(l, i) : a(i, l)) *
+                           static_cast<double>(flip_b ? b(j, l) : b(l, j));
+                const double before = beta == 0 ? 0 : static_cast<double>(beta) * static_cast<double>(c(i, j));
+                c(i, j) = static_cast<T>(static_cast<double>(alpha) * sum + before);
+            }
+        }
     }
 
+    /// Exact allocations, so that one number too far is seen; given back by ScratchScope. Filled with NaN: nobody may
+    /// rely on what was there.
+    MatrixView<double> scratch(Index rows, Index cols)
+    {
+        const std::size_t end = scratch_end(used_, rows, cols);
+        require_scratch(bytes_, end);
+        constexpr double kNothing = std::numeric_limits<double>::quiet_NaN();
+        buffers_.emplace_back(end, std::vector<double>(static_cast<std::size_t>(rows * cols), kNothing));
+        used_ = end;
+        return {buffers_.back().second.data(), rows, cols, rows};
+    }
+    std::size_t used() const { return used_; }
+    void release(std::size_t used)
+    {
+        while (!buffers_.empty() && buffers_.back().first > used) buffers_.pop_back();
+        used_ = used;
+    }
+
+    HostLoops() = default;
+    /// With the limit that a workspace of so many bytes sets on a device.
+    explicit HostLoops(std::size_t workspace_bytes) : bytes_(workspace_bytes) {}
+
   private:
-    std::vector<std::vector<double>> buffers_;
+    std::vector<std::pair<std::size_t, std::vector<double>>> buffers_; // with where each ends
+    std::size_t bytes_ = std::numeric_limits<std::size_t>::max(), used_ = 0;
 };
 
 } // namespace hessay::cuda

@@ -39,9 +39,9 @@ cublasHandle_t blas(CudaContext& ctx)
         check_blas(cublasSetAtomicsMode(created, CUBLAS_ATOMICS_NOT_ALLOWED), "forbidding atomics");
     }
     check_blas(cublasSetStream(handle.get(), ctx.stream()), "taking the caller's stream");
-    const auto scratch = ctx.scratch(kBlasScratch, 1); // after the stream: setting that one drops the scratch
-    check_blas(cublasSetWorkspace(handle.get(), scratch.data, static_cast<std::size_t>(kBlasScratch) * sizeof(double)),
-               "taking the caller's scratch");
+    constexpr std::size_t kBytes = static_cast<std::size_t>(kBlasScratch) * sizeof(double);
+    // After the stream: setting that one drops the scratch.
+    check_blas(cublasSetWorkspace(handle.get(), ctx.library_scratch(kBytes), kBytes), "taking the caller's scratch");
     return handle.get();
 }
 
@@ -134,6 +134,17 @@ void solve_upper(CudaContext& ctx, MatrixView<const T> r, MatrixView<T> x)
                    "solving with a triangular matrix");
 }
 
+template <class T>
+void CudaContext::product(Transpose trans_a, Transpose trans_b, T alpha, MatrixView<const T> a, MatrixView<const T> b,
+                          T beta, MatrixView<T> c)
+{
+    gemm<T>(*this, trans_a, trans_b, alpha, a, b, beta, c);
+}
+
+template void CudaContext::product(Transpose, Transpose, float, MatrixView<const float>, MatrixView<const float>, float,
+                                   MatrixView<float>);
+template void CudaContext::product(Transpose, Transpose, double, MatrixView<const double>, MatrixView<const double>,
+                                   double, MatrixView<double>);
 template void gemm<float>(CudaContext&, Transpose, Transpose, float, MatrixView<const float>, MatrixView<const float>,
                           float, MatrixView<float>);
 template void gram<float>(CudaContext&, MatrixView<const float>, MatrixView<double>);

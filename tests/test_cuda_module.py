@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from hessay.hessian.device import module as device_module
 
 from cuda_device import module_or_reason
 from hessay.errors import DeviceError, ShapeError
+from hessay.hessian.device import module as device_module
 
 
 @pytest.fixture

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hessay.hessian.device import module as device_module
-from hessay.hessian.device import products as device_products
-from hessay.hessian.device import route
 from torch import Tensor, nn
 
 from device_bodies import compile_twin, compiler
 from hessay import InputHessian
 from hessay.errors import ArgumentError, DeviceError, NonFinite, ShapeError
+from hessay.hessian.device import module as device_module
+from hessay.hessian.device import products as device_products
+from hessay.hessian.device import route
 
 SEED = 8
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {

@@ -87,5 +87,5 @@ def test_a_zip_bomb_is_refused_before_it_inflates(tmp_path: Path) -> None:
 def test_a_missing_probe_file_and_a_directory_are_named(tmp_path: Path) -> None:
     with pytest.raises(ProbeError, match=r"no probe file .*nope\.npz"):
         as_probe(tmp_path / "nope.npz")
-    with pytest.raises(ProbeError, match="there are no pictures"):
+    with pytest.raises(ProbeError, match="holds no picture"):
         as_probe(str(tmp_path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -269,3 +270,27 @@ def test_lists_are_read_from_indexes(tmp_path: Path) -> None:
         assert not any("TEMP B-TREE" in step for step in plan), plan
         assert not any(step == "SCAN scans" for step in plan), plan
     connection.close()
+
+
+def test_a_damaged_history_is_read_or_named(tmp_path: Path) -> None:
+    good = tmp_path / "good.db"
+    with Store.open(good) as store:
+        scan_all(store, "line", [SAMPLE])
+    content = good.read_bytes()
+    rng = random.Random(3)
+    opened = 0
+    for number in range(150):
+        spoiled = bytearray(content)
+        for _ in range(rng.choice((1, 4, 40))):
+            spoiled[rng.randrange(len(spoiled))] = rng.randrange(256)
+        file = tmp_path / f"{number}.db"
+        file.write_bytes(spoiled)
+        try:
+            with Store.open(file, read_only=True) as store:
+                store.history()
+                store.all_series()
+                opened += 1
+        except StoreError:
+            pass
+        assert file.read_bytes() == spoiled
+    assert 0 < opened < 150

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 from hessay.detector import scan
 from hessay.errors import ArgumentError
 from hessay.loading import load_model
+from hessay.loading.hub import local_weights
+from hessay.loading.images import is_pictures
+from hessay.loading.preprocessing import Preprocessing
 from hessay.probe import Probe
 from hessay.report import Report
 
@@ -32,6 +35,7 @@ def scan_file(
     holdout: str | os.PathLike[str] | None = None,
     wrt: str = "input",
     seed: int = 0,
+    preprocessing: str | os.PathLike[str] | None = None,
     progress: Callable[[str, float], None] | None = None,
 ) -> Report:
     """Load weights and probe from files, scan, and note the names in the report.
@@ -39,11 +43,11 @@ def scan_file(
     Parameters
     ----------
     weights : path
-        ``.safetensors`` file or state dict.
+        ``.safetensors`` file or index, state dict, or ``hf:ORG/NAME@REVISION``.
     arch : str
         Registered architecture or ``module:factory``.
     data : path
-        ``.npz`` file with ``inputs`` and, optionally, ``targets``.
+        ``.npz`` file with ``inputs`` and, optionally, ``targets``; or pictures.
     alpha : float in (0, 1)
         Level of the test.
     references : path, "train" or None
@@ -53,6 +57,8 @@ def scan_file(
     wrt : "input" or the name of a module
         Where the model is examined; for token ids, the embedding.
     seed : int, >= 0
+    preprocessing : path or None
+        JSON that says how pictures become inputs; by default the one beside the weights.
     progress : callable or None
         Called as ``progress(phase, share_done)``.
 
@@ -72,21 +78,39 @@ def scan_file(
     # A factory or a model that prints must not get between the reader and the report.
     with contextlib.redirect_stdout(sys.stderr):
         model = load_model(weights, arch)
-        probe = Probe.load(data)
+        probe = _probe(data, weights, preprocessing)
         report = scan(
             model,
             probe,
             alpha=alpha,
             references=_references(references, arch),
-            holdout=None if holdout is None else Probe.load(holdout),
+            holdout=None if holdout is None else _probe(holdout, weights, preprocessing),
             wrt=wrt,
             seed=seed,
-            source=os.fspath(weights),
+            source=local_weights(weights)[1],
             progress=progress,
         )
-    given = {"arch": arch, "data": data, "references_from": references, "holdout_from": holdout}
+    given = {
+        "arch": arch,
+        "data": data,
+        "references_from": references,
+        "holdout_from": holdout,
+        "preprocessing": preprocessing,
+    }
     names = {name: os.fspath(value) for name, value in given.items() if value is not None}
     return dataclasses.replace(report, settings={**report.settings, **names})
+
+
+def _probe(
+    data: str | os.PathLike[str],
+    weights: str | os.PathLike[str],
+    preprocessing: str | os.PathLike[str] | None,
+) -> Probe:
+    """Load a probe; pictures become inputs as the file named says, or the one beside the weights."""
+    if preprocessing is not None:
+        return Probe.load(data, preprocessing=Preprocessing.read(Path(preprocessing)))
+    how = Preprocessing.beside(local_weights(weights)[0]) if is_pictures(Path(data)) else None
+    return Probe.load(data, preprocessing=how)
 
 
 def _references(

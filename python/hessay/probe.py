@@ -17,8 +17,8 @@ from torch import Tensor
 
 from hessay.errors import ArgumentError, ProbeError, ShapeError
 from hessay.loading.batches import take
+from hessay.loading.images import is_pictures, read_pictures
 from hessay.loading.npz import read_npz
-from hessay.loading.pictures import read_pictures
 from hessay.loading.preprocessing import Preprocessing
 from hessay.loading.probe_arrays import dtype_name, own_inputs, own_targets, require_class_numbers
 
@@ -116,37 +116,44 @@ class Probe:
         cls,
         path: str | os.PathLike[str],
         *,
+        preprocessing: Preprocessing | None = None,
         n: int = 512,
-        preprocessing: Preprocessing | str | os.PathLike[str] | None = None,
     ) -> Probe:
-        """Probe from a file of arrays, a folder of pictures, or a parquet file of pictures.
+        """Probe from a file of arrays, or from a folder or parquet file of pictures.
+
+        Nothing is unpickled, and sizes are checked before memory is taken (limits in
+        ``hessay.loading.npz`` and ``hessay.loading.images``).
 
         Parameters
         ----------
-        path : path
-            ``.npz`` with arrays ``inputs`` and, optionally, ``targets``, in the dtypes and shapes the
-            class itself takes; or a folder with one folder of pictures a class; or a ``.parquet``
-            file as data sets of Hugging Face have it, with columns ``image`` and ``label``. Nothing is
-            unpickled, and sizes are checked before memory is taken.
-        n : int >= 1
-            Pictures to take, the same number of each class; an ``.npz`` is taken whole.
-        preprocessing : Preprocessing, path of a ``preprocessor_config.json``, or None
-            What the model wants pictures to look like; the file beside them without it.
+        path : path-like
+            ``.npz`` with arrays ``inputs`` and, optionally, ``targets``, in the dtypes and shapes
+            the class itself takes; a folder with one folder of pictures a class; or ``.parquet``
+            with columns ``image`` and, optionally, ``label``.
+        preprocessing : Preprocessing, optional
+            Of pictures; without it their pixels are scaled to [0, 1] and must be of one size.
+        n : int, at least 1
+            Pictures to take, classes in turn; an ``.npz`` is taken whole.
 
         Raises
         ------
-        ArgumentError, ProbeError, ShapeError
-            The file is missing, damaged, holds other things, or makes no probe, or a picture has no
-            preprocessing; the message names the file.
+        ProbeError, ShapeError
+            The file is missing, damaged, of another kind, holds other arrays or objects, or the
+            arrays make no probe; the message names the file.
+        ArgumentError
+            ``n`` is below 1, or ``preprocessing`` is given with an ``.npz``.
         """
         file = Path(path)
-        if file.is_dir() or file.suffix.lower() == ".parquet":
-            pictures, labels = read_pictures(file, n=n, preprocessing=preprocessing)
-            return cls(pictures, labels)
+        if n < 1:
+            raise ArgumentError(f"n must be at least 1, got {n}")
+        if is_pictures(file) and file.exists():
+            inputs, labels = read_pictures(file, preprocessing, n)
+            try:
+                return cls(inputs, labels)
+            except (ProbeError, ShapeError) as error:
+                raise type(error)(f"{file}: {error}") from error
         if preprocessing is not None:
-            raise ArgumentError(
-                f"preprocessing is for pictures; {file} holds numbers in the model's own scale"
-            )
+            raise ArgumentError(f"{file} holds arrays; a preprocessing is for pictures only")
         arrays = read_npz(file, ("inputs", "targets"))
         if "inputs" not in arrays:
             raise ProbeError(
@@ -205,7 +212,7 @@ def as_probe(obj: object) -> Probe:
 
     Parameters
     ----------
-    obj : Probe, tensor, array, (inputs, targets), path of an ``.npz``, or DataLoader
+    obj : Probe, tensor, array, (inputs, targets), path for :meth:`Probe.load`, or DataLoader
         A probe is returned as it is; loaders give their first 512 inputs.
 
     Raises

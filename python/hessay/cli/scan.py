@@ -48,8 +48,8 @@ def scan(
         str,
         typer.Option(
             metavar="PROBE",
-            help="Clean inputs: .npz with `inputs` and `targets`, or a folder with one folder of pictures "
-            "a class, or .parquet, each with the model's preprocessor_config.json beside.",
+            help="Clean inputs: .npz with `inputs` (n, ...) and labels as `targets`, a folder of "
+            "pictures, or .parquet with `image` and `label`.",
         ),
     ],
     alpha: Annotated[float, typer.Option(help="Accepted rate of false alarms.")] = 0.01,
@@ -74,6 +74,14 @@ def scan(
             help="Examine the model at the output of this module, for token ids its embedding.",
         ),
     ] = "input",
+    preprocessing: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.json",
+            help="How pictures become inputs: preprocessor_config.json or timm's config.json; by "
+            "default the one beside the weights.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
     format_: Annotated[
         Format | None,
@@ -120,6 +128,7 @@ def scan(
                 holdout=holdout,
                 wrt=wrt,
                 seed=seed,
+                preprocessing=preprocessing,
                 progress=progress,
             )
         if target is None:

@@ -1,10 +1,10 @@
 """Step 1 of the flow: from a file nobody vouches for to a checked ``nn.Module`` in eval mode.
 
 Read in this order: ``allowed`` and ``pickle_scan`` (what would a pickle call?), ``torch_files`` and
-``safetensors_files`` (do the containers keep their word?), ``sharded`` (several files and an index),
+``safetensors_files`` (do the containers keep their word?), ``shards`` (several files and an index), ``hub`` (names of libraries),
 ``files`` (one entry for all),
 ``architectures`` (names and factories), ``model`` (put together). ``npz``, ``batches`` and
-``pictures`` (after ``preprocessing``) read the inputs of a probe; ``shown`` makes text from a file fit for a message.
+``images`` (after ``preprocessing``) read the inputs of a probe; ``shown`` makes text from a file fit for a message.
 """
 
 from __future__ import annotations

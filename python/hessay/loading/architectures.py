@@ -7,6 +7,7 @@
 ``cnn:1x28x28-10``            the same as ``cnn:1x28x28-8-16-64-10``
 ``cnn:CxHxW-c1-..-h-K``       reshape to (n, C, H, W); for every c: 3 x 3 convolution with padding
                               1, ReLU, 2 x 2 max pooling; flatten; Linear(h), ReLU, Linear(K)
+``timm:resnet18[:10]``        built by timm without its weights; classes after the second colon
 ``package.module:factory``    imported and called without arguments; the working directory is
                               the last place searched
 ============================  =================================================================
@@ -28,6 +29,7 @@ from typing import Final
 from torch import Tensor, nn
 
 from hessay.errors import ArgumentError, ModelError
+from hessay.loading.hub import build_timm
 
 MAX_LAYERS: Final = 64  # widths in one name
 MAX_WIDTH: Final = 2**20  # units in one layer; 3 x 512 x 512 images fit
@@ -46,7 +48,9 @@ ACTIVATIONS: Final[dict[str, Callable[[], nn.Module]]] = {
     "identity": nn.Identity,
 }
 _FACTORY: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
-_HELP: Final = "use mlp:784-512-10[:gelu], linear:784-10, cnn:1x28x28-10 or package.module:factory"
+_HELP: Final = (
+    "use mlp:784-512-10[:gelu], linear:784-10, cnn:1x28x28-10, timm:NAME or package.module:factory"
+)
 
 
 class FlattenedMLP(nn.Sequential):
@@ -179,6 +183,8 @@ def build_architecture(arch: str) -> nn.Module:
         widths_ = _numbers(counts, arch)
         image = _numbers(shape.replace("x", "-"), arch)
         return build_cnn(image, widths_ if len(widths_) > 1 else [8, 16, 64, *widths_])
+    if kind == "timm":
+        return build_timm(rest)
     if not _FACTORY.fullmatch(arch):
         raise ArgumentError(f"unknown architecture {arch!r}; {_HELP}")
     return _from_factory(arch)

@@ -8,19 +8,27 @@ from torch import Tensor
 
 from hessay.errors import ModelError, UntrustedFile
 from hessay.loading.safetensors_files import load_safetensors
-from hessay.loading.sharded import is_index, load_sharded
+from hessay.loading.shards import INDEX_SUFFIX, load_sharded
 from hessay.loading.shown import shown
 from hessay.loading.torch_files import ZIP_MAGIC, load_torch_file
 
+_WEIGHTS_OF_IT = "save its weights with safetensors, and give the module that made it as ARCH"
+# torch/_export/serde/serialize.py, deserialize_torch_artifact: what torch.load(weights_only=True)
+# refuses is unpickled with weights_only=False. No option of torch.export.load turns that off.
+_NOT_WEIGHTS = {
+    ".pt2": "a torch.export archive; torch unpickles one without limits when its restricted reader "
+    f"refuses, so reading it could run code; {_WEIGHTS_OF_IT} (program.state_dict)",
+    ".onnx": "an ONNX graph, and there is no well-kept importer of ONNX into torch; "
+    f"{_WEIGHTS_OF_IT}",
+}
 _NESTED_KEYS = ("state_dict", "model", "model_state_dict")
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
     """Tensors of a weights file by name, on the CPU; nothing of the file is run.
 
-    ``.safetensors`` files must be safetensors. Any other name is judged by its content:
-    safetensors, or a state dict of ``torch.save``, flat or under ``state_dict`` or ``model``. A
-    ``.safetensors.index.json`` is read with the shards beside it.
+    ``.safetensors`` files must be safetensors, ``.safetensors.index.json`` names its shards. Any other name is judged by its content:
+    safetensors, or a state dict of ``torch.save``, flat or under ``state_dict`` or ``model``.
 
     Parameters
     ----------
@@ -51,10 +59,12 @@ def read_state(path: Path) -> dict[str, Tensor]:
         if isinstance(error, ModelError):
             raise
         raise ModelError(f"cannot read {path} ({error}); check its permissions") from error
-    if is_index(path):
-        return load_sharded(path)
     if not head:
         raise UntrustedFile(f"refusing {path}: the file is empty; save or download it again")
+    if path.name.lower().endswith(INDEX_SUFFIX):
+        return load_sharded(path)
+    if path.suffix.lower() in _NOT_WEIGHTS:
+        raise UntrustedFile(f"refusing {path}: {_NOT_WEIGHTS[path.suffix.lower()]}")
     named_safetensors = path.suffix.lower() == ".safetensors"
     # The header length may begin with 0x80 as a pickle does, but then a brace follows it.
     if named_safetensors and head[8:] != b"{":

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from hessay.errors import DeviceError, ModelError
 from hessay.loading.architectures import build_architecture
 from hessay.loading.files import read_state
+from hessay.loading.hub import local_weights
 from hessay.loading.shown import shown
 
 _SHOWN = 5  # names in one error message
@@ -30,9 +31,10 @@ def load_model(
     Parameters
     ----------
     path : path-like
-        ``.safetensors``, or a state dict written by ``torch.save``.
+        ``.safetensors``, the ``.safetensors.index.json`` of several, a state dict written by
+        ``torch.save``, or ``hf:ORG/NAME@REVISION`` for one in the cache of huggingface_hub.
     arch : str
-        ``mlp:784-512-10[:gelu]``, ``linear:784-10``, ``cnn:1x28x28-10`` or
+        ``mlp:784-512-10[:gelu]``, ``linear:784-10``, ``cnn:1x28x28-10``, ``timm:NAME`` or
         ``package.module:factory``.
     device : str or torch.device
         Where the model goes.
@@ -54,7 +56,7 @@ def load_model(
     DeviceError
         ``device`` is unknown or missing.
     """
-    file = Path(path)
+    file, _ = local_weights(path)
     target = _device(device)
     state = read_state(file)
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers are not ours to spend

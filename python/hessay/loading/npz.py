@@ -17,7 +17,7 @@ from hessay.loading.shown import shown
 
 MAX_ARRAY_BYTES: Final = 4 * 2**30  # one array in memory
 MAX_RATIO: Final = 200  # bytes in memory per byte of file; images compress 2 to 50 times
-SMALL_BYTES: Final = 64 * 2**20  # below this any ratio is harmless
+SMALL_BYTES: Final = 16 * 2**20  # below this any ratio is harmless
 
 
 def read_npz(path: Path, names: Collection[str]) -> dict[str, NDArray[Any]]:
@@ -39,7 +39,7 @@ def read_npz(path: Path, names: Collection[str]) -> dict[str, NDArray[Any]]:
     ------
     ProbeError
         No such file, not an npz, other names, pickled objects, a header that lies, an array over
-        4 GiB, or one over 64 MiB that is 200 times larger than the file.
+        4 GiB, or one over 16 MiB that is 200 times larger than the file.
     """
     try:
         if not path.exists():

@@ -29,6 +29,10 @@ from hessay.loading.allowed import (
 
 MAX_PICKLE_BYTES: Final = 16 * 2**20  # about 80 000 tensors; longer ones are refused, unread
 
+# One byte can build a list of 64: without these, 16 MiB of pickle would cost a GiB to walk.
+_MOST_OPCODES: Final = 2**21  # about 60 000 tensors
+_MOST_STACKED: Final = 2**16  # picklers put 1000 items between two marks
+
 # Named first in a refusal: the rest of a pickled module is noise beside a call into these.
 _DANGEROUS: Final = {
     *("code", "commands", "ctypes", "functools", "importlib", "marshal", "nt", "operator", "os"),
@@ -68,7 +72,7 @@ class PickleScan:
     """What one pickle names, claims and leaves on the stack."""
 
     refused: list[str] = field(default_factory=list)  # names outside ALLOWED_GLOBALS, worst first
-    protocol: int = 0  # highest PROTO opcode met
+    protocol: int = 0  # of the first PROTO opcode that is not 2, else 2; 0 without one
     problem: str | None = None  # why the walk stopped before STOP, None when it did not
     storages: dict[str, int] = field(default_factory=dict)  # storage key -> claimed bytes
     value: object = None  # the literal on the stack at STOP; an opaque mark for anything built
@@ -102,9 +106,8 @@ def scan_pickle(stream: io.BytesIO) -> PickleScan:
     # Hostile bytes: pickletools answers them with ValueError, IndexError, OverflowError ...
     except Exception as error:  # noqa: BLE001
         walk.scan.problem = f"it is damaged ({str(error) or type(error).__name__})"
-    walk.scan.refused = sorted(
-        walk.refused, key=lambda path: not {path, path.split(".")[0]} & _DANGEROUS
-    )
+    worst = {path for path in walk.refused if {path, path.split(".")[0]} & _DANGEROUS}
+    walk.scan.refused = sorted(walk.refused, key=lambda path: path not in worst)
     return walk.scan
 
 
@@ -116,7 +119,9 @@ class _Walk:
         self.refused: dict[str, None] = {}  # a set that keeps the order of appearance
 
     def run(self, stream: io.BytesIO) -> None:
-        for opcode, argument, _ in pickletools.genops(stream):
+        for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
+            if count >= _MOST_OPCODES or len(self.stack) > _MOST_STACKED:
+                raise _Undecidable("it is longer or deeper than any state dict needs")
             self.step(opcode.name, argument)
         if not self.stack:
             raise _Undecidable("it ends with an empty stack")
@@ -127,7 +132,8 @@ class _Walk:
         if name in ("FRAME", "STOP"):
             return
         if name == "PROTO":
-            self.scan.protocol = max(self.scan.protocol, _integer(argument))
+            known = self.scan.protocol
+            self.scan.protocol = _integer(argument) if known in (0, 2) else known
         elif name in _LITERALS:
             stack.append(argument)
         elif name in _CONSTANTS:

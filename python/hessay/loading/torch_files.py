@@ -119,7 +119,7 @@ def _check_legacy(path: Path) -> None:
         if scans[-1].problem and head.tell() >= MAX_PICKLE_BYTES and not scans[-1].refused:
             raise _too_long(path)
         _refuse_unsafe(path, scans[-1])
-    for scan in scans:
+    for scan in (first, *scans):
         _require_protocol_2(path, scan)
     claims, keys = scans[2].storages, scans[3].value
     # torch leaves a storage that the key list forgets uninitialised: weights out of thin air.

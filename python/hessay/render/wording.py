@@ -107,6 +107,8 @@ def repeat_command(report: Report) -> str:
         for option in ("references", "holdout"):
             given = report.settings.get(f"{option}_from")
             words += [f"--{option}", given] if isinstance(given, str) else []
+        how = report.settings.get("preprocessing")
+        words += ["--preprocessing", how] if isinstance(how, str) else []
         wrt = report.settings.get("wrt")
         words += ["--wrt", wrt] if isinstance(wrt, str) else []
         words += ["--seed", str(report.seed)]

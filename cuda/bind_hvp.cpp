@@ -1,0 +1,226 @@
+// Hessian-vector products and products with a factor over DLPack arrays. hessay.hessian.device allocates and calls.
+#include "bind_hvp.hpp"
+
+#include "call.hpp"
+#include "scratch_counter.hpp"
+#ifdef HESSAY_HOST_TWIN
+#include "hvp_routines.hpp"
+#else
+#include "hvp.hpp"
+#include "primitives.hpp"
+#endif
+
+namespace hessay::cuda {
+
+namespace {
+
+using Object = const py::object&;
+
+#ifdef HESSAY_HOST_TWIN
+constexpr std::size_t kLibraryBytes = 0;
+#else
+constexpr std::size_t kLibraryBytes = static_cast<std::size_t>(kBlasScratch) * sizeof(double);
+#endif
+
+// A view of this shape that only a ScratchCounter meets.
+template <class T>
+MatrixView<T> nowhere(Index rows, Index cols)
+{
+    return {reinterpret_cast<T*>(kScratchAlignment), rows, cols, rows};
+}
+
+// Doubles of workspace for a routine that takes what the counter saw.
+Index workspace_doubles(const ScratchCounter& counter)
+{
+    return static_cast<Index>((counter.peak() + kLibraryBytes + kScratchAlignment) / sizeof(double));
+}
+
+/// A loss linearised on a device, over borrowed arrays that it keeps alive.
+template <class T>
+class BoundHessian {
+  public:
+    /// layers: (weight' (in, out) or None, bias (out,) or None, activation number, parameter, input, skip, width);
+    /// kept: (slope, curvature) of every layer, (h, n) or None; see LinearisedLoss.
+    BoundHessian(const py::sequence& layers, const py::sequence& kept, Object state, Object first_curvature, int loss,
+                 double scale, Index inputs, Index samples, Stream stream)
+        : arrays_(stream, py::none())
+    {
+        require(loss >= 0 && loss <= static_cast<int>(Loss::logistic), "no loss has number ", loss);
+        require(std::isfinite(scale) && scale > 0, "the logit scale must be positive and finite, got ", scale);
+        require<ShapeError>(samples >= 1 && layers.size() >= 1 && layers.size() == kept.size(),
+                            "a network needs a layer, every layer its derivatives, and a loss at least one sample");
+        at_.loss = static_cast<Loss>(loss);
+        at_.scale = scale;
+        at_.samples = samples;
+        for (std::size_t l = 0; l < layers.size(); ++l) {
+            add_layer(l, py::object(layers[l]).cast<py::tuple>(), inputs);
+            const auto pair = py::object(kept[l]).cast<py::tuple>();
+            at_.kept.push_back({derivative(l, pair[0]), derivative(l, pair[1])});
+            const Activation act = at_.net.layers[l].activation;
+            require(bool(at_.kept[l].slope.data) == (act != Activation::identity) &&
+                        bool(at_.kept[l].curvature.data) == !is_piecewise_linear(act),
+                    "layer ", l, " keeps a slope or curvature it has no use for, or lacks one");
+        }
+        at_.state = arrays_.out<T>(state, "state");
+        require<ShapeError>(at_.loss == Loss::mse || (at_.state.rows == at_.net.outputs() && at_.state.cols == samples),
+                            "state must be (", at_.net.outputs(), ", ", samples, ")");
+        at_.first_curvature = arrays_.out<double>(first_curvature, "first_curvature");
+        require<ShapeError>(bool(at_.first_curvature.data) == at_.smooth(0) &&
+                                (!at_.smooth(0) || at_.first_curvature.rows == at_.net.first_width()),
+                            "first_curvature must be (", at_.net.first_width(), ",) where the first layer bends");
+    }
+
+    void linearise_at(Object x, Object targets, Index tile, Object largest, Object workspace, Stream stream) const
+    {
+        Call call(stream, workspace);
+        const auto inputs = call.in<T>(x, "x"), wanted = call.in<T>(targets, "targets");
+        const auto out = call.out<double>(largest, "largest");
+        run(call, [&](auto& device) { linearise(device, at_, inputs, wanted, tile, out); });
+    }
+    void apply(Object v, Object out, Index tile, Object workspace, Stream stream) const
+    {
+        Call call(stream, workspace);
+        const auto directions = call.in<T>(v, "v");
+        const auto product = call.out<T>(out, "out");
+        run(call, [&](auto& device) { hessian_apply(device, at_, tile, directions, product); });
+    }
+    void apply_per_sample(Object v, Object out, Index tile, Object workspace, Stream stream) const
+    {
+        Call call(stream, workspace);
+        const auto directions = call.in<T>(v, "v");
+        const auto product = call.out<T>(out, "out");
+        run(call, [&](auto& device) { hessian_apply_per_sample(device, at_, tile, directions, product); });
+    }
+
+    Index linearise_scratch(Index tile) const
+    {
+        ScratchCounter counter;
+        const Index n = at_.samples, layers = static_cast<Index>(at_.net.layers.size());
+        linearise(counter, at_, nowhere<const T>(at_.net.inputs(), n), nowhere<const T>(at_.net.outputs(), n), tile,
+                  nowhere<double>(n, layers));
+        return workspace_doubles(counter);
+    }
+    Index apply_scratch(Index k, Index tile) const
+    {
+        ScratchCounter counter;
+        const Index d = at_.net.inputs();
+        hessian_apply(counter, at_, tile, nowhere<const T>(d, k), nowhere<T>(d, k));
+        return workspace_doubles(counter);
+    }
+    Index apply_per_sample_scratch(Index k, Index tile) const
+    {
+        ScratchCounter counter;
+        const Index d = at_.net.inputs(), columns = at_.samples * k;
+        hessian_apply_per_sample(counter, at_, tile, nowhere<const T>(d, columns), nowhere<T>(d, columns));
+        return workspace_doubles(counter);
+    }
+
+  private:
+    void add_layer(std::size_t l, const py::tuple& layer, Index inputs)
+    {
+        const std::string name = "layer " + std::to_string(l);
+        require<ShapeError>(layer.size() == 7, name,
+                            " must be (weight, bias, activation, parameter, input, skip, width)");
+        const int activation = layer[2].cast<int>();
+        require(activation >= 0 && activation <= static_cast<int>(Activation::elu), "no activation has number ",
+                activation);
+        Layer<T> parsed;
+        parsed.activation = static_cast<Activation>(activation);
+        parsed.parameter = static_cast<T>(layer[3].cast<double>());
+        parsed.input = layer[4].cast<Index>();
+        parsed.skip = layer[5].cast<Index>();
+        const Index width = layer[6].cast<Index>(), before = static_cast<Index>(l);
+        require<ShapeError>((l == 0 ? parsed.input == 0 : parsed.input >= 1 && parsed.input <= before) &&
+                                parsed.skip != 0 && parsed.skip <= before && width >= 1,
+                            name, " reads value ", parsed.input, " and adds value ", parsed.skip,
+                            "; only layer 0 reads value 0, and no layer a later value");
+        const Index wide = parsed.input == 0 ? inputs : at_.net.width(parsed.input);
+        parsed.weight = {nullptr, wide, width, wide};
+        if (!layer[0].is_none()) parsed.weight = arrays_.in<T>(layer[0], name.c_str());
+        require<ShapeError>(parsed.weight.rows == wide && parsed.weight.cols == width &&
+                                (parsed.weight.data || wide == width) &&
+                                (parsed.skip < 0 || at_.net.width(parsed.skip) == width),
+                            name, " takes ", wide, " numbers to ", width, ", its weight is (", parsed.weight.rows, ", ",
+                            parsed.weight.cols, ")");
+        if (!layer[1].is_none()) {
+            const auto bias = arrays_.in<T>(layer[1], name.c_str());
+            require<ShapeError>(bias.rows == width && bias.cols == 1, name, " needs a bias of ", width, " numbers");
+            parsed.bias = bias.data;
+        }
+        at_.net.layers.push_back(parsed);
+    }
+
+    MatrixView<T> derivative(std::size_t l, Object array)
+    {
+        const auto view = arrays_.out<T>(array, "slope or curvature");
+        const Index h = at_.net.layers[l].width();
+        require<ShapeError>(!view.data || (view.rows == h && view.cols == at_.samples), "what layer ", l,
+                            " keeps must be (", h, ", ", at_.samples, "), got (", view.rows, ", ", view.cols, ")");
+        return view;
+    }
+
+    template <class Body>
+    void run(Call& call, const Body& body) const
+    {
+        require<DeviceError>(call.device() == arrays_.device(), "the arrays are on device ", call.device(),
+                             ", the network is on device ", arrays_.device(), "; move them to one device");
+        call.run(body);
+    }
+
+    Call arrays_;
+    LinearisedLoss<T> at_;
+};
+
+template <class T>
+void bind_hessian(py::module_& module, const char* name)
+{
+    using Bound = BoundHessian<T>;
+    using py::arg;
+    py::class_<Bound>(module, name)
+        .def(py::init<const py::sequence&, const py::sequence&, Object, Object, int, double, Index, Index, Stream>(),
+             arg("layers"), arg("kept"), arg("state"), arg("first_curvature"), arg("loss"), arg("scale"), arg("inputs"),
+             arg("samples"), arg("stream"))
+        .def("linearise", &Bound::linearise_at, arg("x"), arg("targets"), arg("tile"), arg("largest"), arg("workspace"),
+             arg("stream"))
+        .def("apply", &Bound::apply, arg("v"), arg("out"), arg("tile"), arg("workspace"), arg("stream"))
+        .def("apply_per_sample", &Bound::apply_per_sample, arg("v"), arg("out"), arg("tile"), arg("workspace"),
+             arg("stream"))
+        .def("linearise_scratch", &Bound::linearise_scratch, arg("tile"))
+        .def("apply_scratch", &Bound::apply_scratch, arg("k"), arg("tile"))
+        .def("apply_per_sample_scratch", &Bound::apply_per_sample_scratch, arg("k"), arg("tile"));
+}
+
+template <class T>
+void apply_factor(Call& call, Object rows, Object lift, Index samples, Object v, Object out)
+{
+    const auto b = call.in<T>(rows, "rows"), first = call.in<T>(lift, "lift"), directions = call.in<T>(v, "v");
+    const auto product = call.out<T>(out, "out");
+    call.run([&](auto& device) { factor_apply(device, b, first, samples, directions, product); });
+}
+
+} // namespace
+
+void bind_hvp(py::module_& module)
+{
+    using py::arg;
+    bind_hessian<float>(module, "LossHessian32");
+    bind_hessian<double>(module, "LossHessian64");
+    module.def(
+        "factor_apply",
+        [](Object rows, Object lift, Index samples, Object v, Object out, Object workspace, Stream stream) {
+            Call call(stream, workspace);
+            for_precision(call, rows, "rows",
+                          [&](auto zero) { apply_factor<decltype(zero)>(call, rows, lift, samples, v, out); });
+        },
+        arg("rows"), arg("lift"), arg("samples"), arg("v"), arg("out"), arg("workspace"), arg("stream"));
+    // Doubles of workspace for k columns of a factor with rows (m, columns); lifted: it has a lift.
+    module.def("factor_apply_scratch", [](Index m, Index columns, Index k, bool lifted) {
+        ScratchCounter counter;
+        factor_apply(counter, nowhere<const double>(m, columns),
+                     lifted ? nowhere<const double>(m, m) : MatrixView<const double>{}, 1, nowhere<const double>(m, k),
+                     nowhere<double>(m, k));
+        return workspace_doubles(counter);
+    });
+}
+
+} // namespace hessay::cuda

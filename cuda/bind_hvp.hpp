@@ -1,0 +1,9 @@
+#pragma once
+#include <pybind11/pybind11.h>
+
+namespace hessay::cuda {
+
+/// Adds LossHessian32, LossHessian64 and factor_apply to a module.
+void bind_hvp(pybind11::module_& module);
+
+} // namespace hessay::cuda

@@ -1,0 +1,1 @@
+"""Products on a CUDA device, by the module hessay._cuda."""

@@ -1,0 +1,69 @@
+"""The route 'native' of a model on a CUDA device: whether it can be taken, and what it is made of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeGuard
+
+from hessay.errors import ArgumentError
+from hessay.hessian.device.module import is_device, require_device
+from hessay.hessian.device.products import DeviceProducts
+from hessay.hessian.graph.operations import Graph
+from hessay.hessian.graph.program import LayerProgram, program_of
+from hessay.hessian.routes.problem import Problem
+from hessay.hessian.routes.products import Products, TorchProducts
+
+_WORKSPACE_BYTES = 1 << 30  # at most, and max_bytes where that is less
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def lives_on_device(problem: Problem) -> bool:
+    """Whether the points are on a CUDA device."""
+    return is_device(problem.site.values.device)
+
+
+def answered_on_device(products: Products, directions: Tensor) -> TypeGuard[TorchProducts]:
+    """Whether directions on a device can be multiplied without a copy through the processor."""
+    return isinstance(products, TorchProducts) and is_device(directions.device)
+
+
+def reason_on_device(problem: Problem) -> str:
+    """Say why hessay's kernels can take this problem.
+
+    Raises
+    ------
+    ArgumentError
+        The network is no layer program, or the question is not one for it.
+    DeviceError
+        The module, the driver or the device is missing or too old.
+    """
+    device = problem.site.values.device
+    require_device(device)
+    program = _program(problem)
+    why = None
+    if isinstance(program, str):
+        why = program
+    elif not problem.curvature.is_loss:
+        why = "this weighting has no loss"
+    elif problem.work_sketched:
+        why = "random rows of the logit curvature were asked for (sketch), which make a factor"
+    if why is not None:
+        raise ArgumentError(f"backend='native' is not exact here: {why}; use 'auto'")
+    return f"hessay's own kernels on {device}, for linear layers and element-wise activations"
+
+
+def build_on_device(problem: Problem) -> TorchProducts:
+    """Linearise at the points, on their device."""
+    program = _program(problem)
+    assert isinstance(program, LayerProgram)  # see reason_on_device
+    values = problem.site.values.detach().flatten(1).contiguous()
+    scratch = min(problem.max_bytes, _WORKSPACE_BYTES)
+    products = DeviceProducts(program, values, problem.loss, workspace_bytes=scratch)
+    return TorchProducts(products, values.new_empty(0), problem.site.d)
+
+
+def _program(problem: Problem) -> LayerProgram | str:
+    if not isinstance(problem.graph, Graph):
+        return problem.graph
+    return program_of(problem.graph, problem.site.values)
