@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -90,3 +92,34 @@ def test_other_settings_need_another_series(files: Path, capfd: pytest.CaptureFi
     assert watch("--alpha", "0.05") == 2
     assert "other settings (alpha)" in capfd.readouterr().err
     assert watch("--alpha", "0.05", "--series", "another") == 0
+
+
+def started(folder: Path, *options: str) -> subprocess.Popen[str]:
+    """The command as a process of its own, in a folder with `run` and a probe."""
+    given = ["--arch", ARCH, "--data", "probe.npz", "--every", "0.2", "--settle", "0.1", *options]
+    command = [sys.executable, "-m", "hessay.cli", "watch", "run", *given]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
+
+
+def test_sigterm_ends_a_watcher_that_kept_what_it_scanned(files: Path) -> None:
+    (files / "run").mkdir()
+    with started(files) as watcher:
+        assert watcher.stdout is not None
+        shutil.copy("model.safetensors", files / "run" / "first.safetensors")
+        assert "first.safetensors" in watcher.stdout.readline()
+        shutil.copy("model.safetensors", files / "run" / "again.safetensors")  # the same bytes
+        watcher.send_signal(signal.SIGTERM)
+        assert watcher.stdout.read() == ""
+    with Store.open("hessay-history.db", read_only=True) as store:
+        (row,) = store.history()
+    assert row.state == "done"
+    assert watcher.returncode == {"CLEAN": 0, "FLAGGED": 1, "INCONCLUSIVE": 3}[str(row.verdict)]
+
+
+def test_until_alarm_ends_at_the_first_alarm(files: Path) -> None:
+    (files / "run").mkdir()
+    (files / "run" / "broken.safetensors").write_bytes(b"\xff" * 100)
+    with started(files, "--until-alarm") as watcher:
+        out, _ = watcher.communicate(timeout=120)
+    assert watcher.returncode == 2
+    assert out.startswith("FAILED")
