@@ -173,6 +173,7 @@ def test_names_are_data(store: Store, name: str) -> None:
     [
         (lambda s: s.series("", {}), "1 to 255"),
         (lambda s: s.series("x" * 256, {}), "got 256"),
+        (lambda s: s.series("\0" * 100, {}), "got 400"),
         (lambda s: s.claim(s.series("a", {}), "ABC", "n"), "64 hexadecimal"),
         (lambda s: s.claim(s.series("a", {}), content(1), "n", lease_seconds=0), "got 0"),
         (lambda s: s.history(limit=0), "got 0"),

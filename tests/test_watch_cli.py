@@ -7,6 +7,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -123,3 +125,25 @@ def test_until_alarm_ends_at_the_first_alarm(files: Path) -> None:
         out, _ = watcher.communicate(timeout=120)
     assert watcher.returncode == 2
     assert out.startswith("FAILED")
+
+
+def test_once_does_not_wait_for_a_file_that_is_written_all_the_time(
+    files: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (files / "run").mkdir()
+    done = threading.Event()
+
+    def write() -> None:
+        while not done.wait(0.01):
+            with (files / "run" / "latest.pt").open("ab") as file:
+                file.write(b"more")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        time.sleep(0.1)
+        assert watch() == 0
+    finally:
+        done.set()
+        writer.join()
+    assert "1 files still change" in capfd.readouterr().err

@@ -78,13 +78,13 @@ def test_what_cannot_be_scanned_fails_after_three_attempts_and_is_never_clean(
     put(run, "raises")
     watching = watcher(store, run)
     assert watching.step() == []
-    assert watching.waiting == 1
+    assert watching.pending == 1
     assert watching.step() == []
     (told,) = watching.step()
     assert told.events == {"failed"}
     assert "no such layer" in told.record.message
     assert watching.exit_code == 2
-    assert watching.waiting == 0
+    assert watching.pending == 0
 
 
 def test_a_scan_over_its_budget_fails(store: Store, run: Path) -> None:

@@ -34,7 +34,7 @@ def work(run: str, history: str) -> None:
         while True:
             for told in watcher.step():
                 os.write(1, f"{told.record.name}\n".encode())
-            if not watcher.waiting:
+            if not watcher.unsettled and not watcher.pending:
                 return
             time.sleep(0.01)
 

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -130,6 +131,7 @@ def _loop(
     every: float,
     settle: float,
 ) -> int:
+    began = time.monotonic()
     while not stop.is_set():
         try:
             for told in watcher.step():
@@ -140,7 +142,7 @@ def _loop(
             complain(f"{error}; it is tried again", "warning")
         if until_alarm and watcher.exit_code != 0:
             break
-        if once and not watcher.waiting:
+        if once and not watcher.pending and _settled_enough(watcher, began, settle):
             break
         # The first look only notes what there is: --once comes back when it can have settled.
         stop.wait(settle + 0.01 if once else every)
@@ -148,6 +150,16 @@ def _loop(
         complain(f"of {watcher.untold} scans somebody could not be told", "warning")
         return watcher.exit_code or 2
     return watcher.exit_code
+
+
+def _settled_enough(watcher: Watcher, began: float, settle: float) -> bool:
+    """Whether nothing more is to be waited for: a file that is written all the time never settles."""
+    if watcher.unsettled and time.monotonic() - began > 5 * settle + 1:
+        complain(
+            f"{watcher.unsettled} files still change; call again when they are done", "warning"
+        )
+        return True
+    return not watcher.unsettled
 
 
 def _line(told: Told) -> str:

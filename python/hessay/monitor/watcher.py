@@ -87,7 +87,8 @@ class Watcher:
         self._files: dict[str, Checkpoint] = {}
         self._performed: set[tuple[int, int]] = set()
         self.exit_code = 0  # the weightiest so far
-        self.waiting = 0  # files that are not finished, or being scanned elsewhere
+        self.unsettled = 0  # files that are too new, or still change
+        self.pending = 0  # finished files that are being scanned elsewhere, or tried again
         self.untold = 0  # scans of which somebody could not be told
 
     def step(self) -> list[Told]:
@@ -111,7 +112,7 @@ class Watcher:
         for checkpoint in list(self._pending.values()):
             if self._settled(checkpoint):
                 del self._pending[checkpoint.content]
-        self.waiting = look.waiting + len(self._pending)
+        self.unsettled, self.pending = look.waiting, len(self._pending)
         return self._tell()
 
     def _settled(self, checkpoint: Checkpoint) -> bool:

@@ -83,11 +83,11 @@ class Store:
         ArgumentError
             The name is too long, or the series was begun with other settings.
         """
+        name = arguments.storable(name)
         if not name or len(name) > arguments.LONGEST_NAME:
             raise ArgumentError(
                 f"a series has a name of 1 to {arguments.LONGEST_NAME} characters, got {len(name)}"
             )
-        name = arguments.storable(name)
         given = json.dumps(dict(settings), sort_keys=True, allow_nan=False)
         with spoken(self._shown), self._engine.begin() as connection:
             row = {"name": name, "settings": given, "created_at": now(connection)}
