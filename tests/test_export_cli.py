@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from lxml import etree
 
 from command_line import scan
 from export_case import CLEAN, INCONCLUSIVE, SAMPLE, read_junit, read_sarif
@@ -167,3 +169,23 @@ def test_a_report_longer_than_any_is_not_read_whole(
         file.truncate(1 << 31)  # a file of holes: no disk, but 2 GiB to who reads it
     assert cli.main(["export", str(path), "--format", "junit"]) == 2
     assert "no report is so long" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("kind", "element"), [(None, "error"), ("skipped", "skipped"), ("failure", "failure")]
+)
+def test_a_scan_says_what_an_open_question_is_to_junit(
+    files: Path, kind: str | None, element: str
+) -> None:
+    np.savez(files / "few.npz", inputs=np.random.default_rng(0).random((8, 8, 8), np.float32))
+    options = [] if kind is None else ["--inconclusive", kind]
+    assert scan("--export", "junit=o.xml", *options, data="few.npz") == 3
+    (case,) = etree.parse("o.xml").iter("testcase")
+    assert [child.tag for child in case if child.tag in ("error", "failure", "skipped")] == [
+        element
+    ]
+
+
+def test_the_choice_for_junit_needs_junit(files: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert scan("--inconclusive", "skipped", "--export", f"sarif={files / 'o.sarif'}") == 2
+    assert "for --export junit" in capfd.readouterr().err

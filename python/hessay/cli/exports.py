@@ -59,7 +59,6 @@ def export(
     """
 
     def body() -> int:
-        from hessay.export import junit
         from hessay.render.files import check_writable, write
 
         if inconclusive is not None and format_ is not ExportFormat.junit:
@@ -68,10 +67,7 @@ def export(
         if target is not None and check_writable(target) in {Path(r).resolve() for r in reports}:
             raise ArgumentError(f"--out {target} is one of the reports; name another file")
         found = [read_report(path) for path in reports]
-        if inconclusive is not None:
-            text = junit(found, inconclusive=inconclusive.value)
-        else:
-            text = _exported(found, format_)
+        text = _exported(found, format_, inconclusive)
         if target is None:
             emit(text)
         else:
@@ -118,18 +114,26 @@ def parse_exports(
 
 
 def write_exports(
-    report: Report, exports: Sequence[tuple[ExportFormat, str]], *, quiet: bool
+    report: Report,
+    exports: Sequence[tuple[ExportFormat, str]],
+    *,
+    quiet: bool,
+    inconclusive: Inconclusive | None = None,
 ) -> None:
     """Write one report in every format asked for, each file whole or not at all."""
     from hessay.render.files import write
 
     for chosen, path in exports:
-        write(_exported([report], chosen), path)
+        write(_exported([report], chosen, inconclusive), path)
         if not quiet:
             complain(f"{chosen.value} is in {path}", "note")
 
 
-def _exported(reports: list[Report], chosen: ExportFormat) -> str:
-    from hessay.export import FORMATS
+def _exported(
+    reports: list[Report], chosen: ExportFormat, inconclusive: Inconclusive | None
+) -> str:
+    from hessay.export import FORMATS, junit
 
+    if chosen is ExportFormat.junit and inconclusive is not None:
+        return junit(reports, inconclusive=inconclusive.value)
     return FORMATS[chosen.value](reports)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hessay.cli.exports import parse_exports, write_exports
+from hessay.cli.exports import ExportFormat, Inconclusive, parse_exports, write_exports
 from hessay.cli.streams import complain, emit, guarded, progress_bar
 from hessay.errors import ArgumentError
 
@@ -102,6 +102,10 @@ def scan(
             "model-card. Can be given several times.",
         ),
     ] = None,
+    inconclusive: Annotated[
+        Inconclusive | None,
+        typer.Option(help="For --export junit: what INCONCLUSIVE is there; by default an error."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no remarks.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
 ) -> int:
@@ -116,6 +120,10 @@ def scan(
         if target is not None:
             check_writable(target)
         exports = parse_exports(export, target)
+        if inconclusive is not None and ExportFormat.junit not in dict(exports):
+            raise ArgumentError(
+                f"--inconclusive {inconclusive.value} is for --export junit=FILE, which is not asked for"
+            )
         from hessay._scan_file import scan_file
 
         with progress_bar(quiet=quiet) as progress:
@@ -139,7 +147,7 @@ def scan(
             if not quiet:
                 complain(f"the report is in {target}", "note")
         # The report is out before the rest is tried: what fails here loses no verdict.
-        write_exports(report, exports, quiet=quiet)
+        write_exports(report, exports, quiet=quiet, inconclusive=inconclusive)
         return EXIT_CODES[report.verdict.name]
 
     return guarded(body, debug=debug)
