@@ -14,6 +14,7 @@ from hessay.detector.reference_table import ReferenceTable
 from hessay.detector.statistics import STEP_RADII, ClassReach, PrincipalDirections
 from hessay.hessian.model.evaluate import Model
 from hessay.hessian.model.freeze import frozen
+from hessay.hessian.model.layout import channels_last
 from hessay.hessian.perturbation import flip_rates
 from hessay.probe import Probe
 from hessay.report import ClassEvidence, Evidence
@@ -42,7 +43,7 @@ def straight_step_rates(
 ) -> NDArray[np.float64]:
     """Share of the probes of other classes that a step along Q M_c sends to c, (C,)."""
     off_data = measured.slopes.off_data
-    with frozen(model):
+    with frozen(model), channels_last(model, probe.inputs):
         walked = flip_rates(
             model,
             some_inputs(probe, PROBES),

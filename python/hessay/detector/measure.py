@@ -29,6 +29,7 @@ from hessay.hessian.jacobian import ClassJacobians, class_jacobians
 from hessay.hessian.model.evaluate import Inputs, Model, logits_of
 from hessay.hessian.model.freeze import frozen
 from hessay.hessian.model.inspect import check_repeatable, training_modules
+from hessay.hessian.model.layout import channels_last
 from hessay.hessian.perturbation import RefinedDirections, refine_directions
 from hessay.probe import Probe
 
@@ -107,23 +108,12 @@ def measure(
     ProbeError
         A target is no class of the model.
     """
-    reasons = validity.training_mode(training_modules(model))
-    with frozen(model):
-        tensor = logits_of(model, probe.inputs)
-        check_repeatable(model, probe.inputs, tensor)
-        logits: NDArray[np.float64] = tensor.numpy()
-        targets = _targets(probe, logits.shape[1])
-        accuracy = None if targets is None else float((logits.argmax(axis=1) == targets).mean())
-        reasons += validity.too_small(probe.n, _distinct(flat), logits.shape[1])
-        reasons += validity.too_large(logits.shape[1], probe.d)
-        reasons += validity.unusable_logits(logits, targets)
-        if reasons:
-            return Measurement(logits, accuracy, None, reasons)
-        jacobians = _smoothed(model, probe, directions, seed)
-        slopes = first_order(jacobians, directions)
-        reasons = validity.degenerate(jacobians, directions, slopes)
-        if reasons:
-            return Measurement(logits, accuracy, None, reasons)
+    mode = training_modules(model)
+    with frozen(model), channels_last(model, probe.inputs):
+        line = _linearised(model, probe, flat, directions, seed, mode)
+        jacobians, slopes = line.jacobians, line.slopes
+        if jacobians is None or slopes is None:
+            return Measurement(line.logits, line.accuracy, None, line.reasons)
         refined = refine_directions(
             model,
             some_inputs(probe, STEP_PROBES),
@@ -146,20 +136,72 @@ def measure(
             )
     reasons = validity.immovable(refined)
     if reasons:
-        return Measurement(logits, accuracy, None, reasons)
+        return Measurement(line.logits, line.accuracy, None, reasons)
     measured = Measured(
         slopes,
         refined,
         class_reach(slopes, refined, natural_reach(flat, jacobians.predicted, len(slopes.reach))),
         together,
         class_map,
-        float(np.sqrt(np.square(logits - logits.mean(axis=1, keepdims=True)).mean())),
+        float(np.sqrt(np.square(line.logits - line.logits.mean(axis=1, keepdims=True)).mean())),
         jacobians.noise,
         jacobians.agreement,
         jacobians.passes + refined.passes,
         validity.brittle(jacobians.noise, NOISES[0] * directions.noise_scale),
     )
-    return Measurement(logits, accuracy, measured, ())
+    return Measurement(line.logits, line.accuracy, measured, ())
+
+
+def slopes_alone(
+    model: Model,
+    probe: Probe,
+    flat: NDArray[np.float64],
+    directions: PrincipalDirections,
+    seed: int,
+) -> Slopes | tuple[str, ...]:
+    """Find the slopes of :func:`measure` alone, or its reasons for none, without finite steps."""
+    mode = training_modules(model)
+    with frozen(model), channels_last(model, probe.inputs):
+        line = _linearised(model, probe, flat, directions, seed, mode)
+    return line.reasons if line.slopes is None else line.slopes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Linearised:
+    """The probe's logits and, where nothing speaks against it, its smoothed Jacobians."""
+
+    logits: NDArray[np.float64]  # (n, C)
+    accuracy: float | None
+    jacobians: ClassJacobians | None  # None exactly where there are reasons
+    slopes: Slopes | None
+    reasons: tuple[str, ...]
+
+
+def _linearised(
+    model: Model,
+    probe: Probe,
+    flat: NDArray[np.float64],
+    directions: PrincipalDirections,
+    seed: int,
+    in_training: tuple[str, ...],
+) -> _Linearised:
+    reasons = validity.training_mode(in_training)
+    tensor = logits_of(model, probe.inputs)
+    check_repeatable(model, probe.inputs, tensor)
+    logits: NDArray[np.float64] = tensor.numpy()
+    targets = _targets(probe, logits.shape[1])
+    accuracy = None if targets is None else float((logits.argmax(axis=1) == targets).mean())
+    reasons += validity.too_small(probe.n, _distinct(flat), logits.shape[1])
+    reasons += validity.too_large(logits.shape[1], probe.d)
+    reasons += validity.unusable_logits(logits, targets)
+    if reasons:
+        return _Linearised(logits, accuracy, None, None, reasons)
+    jacobians = _smoothed(model, probe, directions, seed)
+    slopes = first_order(jacobians, directions)
+    reasons = validity.degenerate(jacobians, directions, slopes)
+    if reasons:
+        return _Linearised(logits, accuracy, None, None, reasons)
+    return _Linearised(logits, accuracy, jacobians, slopes, ())
 
 
 def _smoothed(

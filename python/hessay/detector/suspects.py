@@ -9,13 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hessay.detector.constants import CLEAN_NULL, PROFILE_NULL
-from hessay.detector.measure import input_range, measure, some_inputs
+from hessay.detector.measure import input_range, measure, slopes_alone, some_inputs
 from hessay.detector.plan import Plan
-from hessay.detector.statistics import STEP_PROBES
+from hessay.detector.statistics import STEP_PROBES, Slopes
 from hessay.errors import ArgumentError
 from hessay.hessian.model.evaluate import Model
 from hessay.hessian.model.freeze import frozen
+from hessay.hessian.model.layout import channels_last
 from hessay.hessian.perturbation import refine_directions
+from hessay.loading import model_digest
 from hessay.report import Report
 
 RADII = (0.18, 0.36, 0.72)  # of the probe's radius
@@ -75,22 +77,17 @@ def find_suspects(
         As :func:`hessay.scan`.
     """
     plan = Plan.of(probe, alpha=0.01, seed=seed, progress=None)
-    found = measure(model, plan.probe, plan.flat, plan.directions, seed)
-    measured = found.measured
-    if measured is None:
-        raise ReachUndefined(f"the way into the classes is not defined: {found.reasons[0]}")
-    log_ratio = measured.reach.log_ratio
+    slopes, log_ratio = _reach(model, plan, report, seed)
+    n_classes = len(log_ratio)
     if classes is None:
-        classes = _above_the_line(log_ratio, found.n_classes, report)
-    elif not classes or any(not 0 <= c < found.n_classes for c in classes):
-        raise ArgumentError(
-            f"classes must be some of 0 to {found.n_classes - 1}, got {list(classes)}"
-        )
-    with frozen(model):
+        classes = _above_the_line(log_ratio, n_classes, report)
+    elif not classes or any(not 0 <= c < n_classes for c in classes):
+        raise ArgumentError(f"classes must be some of 0 to {n_classes - 1}, got {list(classes)}")
+    with frozen(model), channels_last(model, plan.probe.inputs):
         refined = refine_directions(
             model,
             some_inputs(plan.probe, STEP_PROBES),
-            measured.slopes.off_data[list(classes)],
+            slopes.off_data[list(classes)],
             radii=[share * plan.directions.radius for share in RADII],
             bounds=input_range(plan.probe),
             steps=STEPS,
@@ -100,13 +97,45 @@ def find_suspects(
         Suspect(
             index=c,
             log_ratio=float(log_ratio[c]),
-            slope=measured.slopes.off_data[c],
+            slope=slopes.off_data[c],
             perturbation=refined.perturbation[:, i],
             flip_rate=refined.flip_rate[:, i],
             radii=refined.radii,
         )
         for i, c in enumerate(classes)
     )
+
+
+def _reach(
+    model: Model, plan: Plan, report: Report | None, seed: int
+) -> tuple[Slopes, NDArray[np.float64]]:
+    """Slopes into every class and log(reach / median): from the report, if it is of this scan.
+
+    The report holds what most of the time of a measurement goes into, the finite steps.
+    """
+    probe = plan.probe
+    if report is not None and _describes(report, model, probe.digest):
+        slopes = slopes_alone(model, probe, plan.flat, plan.directions, seed)
+        if isinstance(slopes, tuple):
+            raise _undefined(slopes)
+        return slopes, np.array([row.log_ratio for row in report.classes])
+    found = measure(model, probe, plan.flat, plan.directions, seed)
+    if found.measured is None:
+        raise _undefined(found.reasons)
+    return found.measured.slopes, found.measured.reach.log_ratio
+
+
+def _describes(report: Report, model: Model, probe_digest: str) -> bool:
+    return (
+        bool(report.classes)
+        and "wrt" not in report.settings
+        and report.probe.digest == probe_digest
+        and report.model.digest == model_digest(model)
+    )
+
+
+def _undefined(reasons: tuple[str, ...]) -> ReachUndefined:
+    return ReachUndefined(f"the way into the classes is not defined: {reasons[0]}")
 
 
 def _above_the_line(

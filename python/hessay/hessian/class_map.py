@@ -100,10 +100,10 @@ def find_class_map(
     for path in paths:
         path.walk(first)
     # Most starts lead nowhere, and a few steps show it.
-    paths = sorted(paths, key=lambda path: -path.rate())[:_KEPT]
+    paths = sorted(paths, key=lambda path: -path.rate)[:_KEPT]
     for path in paths:
         path.walk(steps - first)
-    best = max(paths, key=lambda path: path.rate())
+    best = max(paths, key=lambda path: path.rate)
     step, goal = best.step, best.goal
     arrived = judge.arrivals(step, goal)
     by_class = np.array(
@@ -128,13 +128,14 @@ class _Path:
         self.step = start * (radius / start.norm().clamp(min=torch.finfo(start.dtype).tiny))
         self.velocity = torch.zeros_like(start)
         self.walked = 0
-        self.goal = probes.assignment(self.step)
+        self.goal, _ = probes.assignment(self.step)
+        self.rate = 0.0  # share of the probes that arrive, after a walk
 
     def walk(self, steps: int) -> None:
         """Follow the normalised gradient with momentum, inside the ball."""
         for _ in range(steps):
-            if self.walked % _KEEP_MAP == 0:
-                self.goal = self.probes.assignment(self.step)
+            if self.walked > 0 and self.walked % _KEEP_MAP == 0:
+                self.goal, _ = self.probes.assignment(self.step)
             gradient = self.probes.gradient(self.step, self.goal, self.scale)
             if self.keep_off is not None:
                 gradient = gradient - self.keep_off @ (self.keep_off.T @ gradient)
@@ -143,11 +144,8 @@ class _Path:
             step = self.step + _STEP * self.radius * self.velocity
             self.step = step * min(1.0, self.radius / float(step.norm()))
             self.walked += 1
-        self.goal = self.probes.assignment(self.step)
-
-    def rate(self) -> float:
-        """Share of the probes that arrive."""
-        return float(self.probes.arrivals(self.step, self.goal).mean())
+        self.goal, arrived = self.probes.assignment(self.step)
+        self.rate = float(arrived.mean())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -163,10 +161,14 @@ class _Moved:
         moved = (self.inputs + step.reshape(self.inputs.shape[1:])).clamp(*self.bounds)
         return call(self.model, moved)
 
-    def assignment(self, step: Tensor) -> NDArray[np.int64]:
-        """Map without fixed points with the largest sum of mean logits after the step."""
+    def assignment(self, step: Tensor) -> tuple[NDArray[np.int64], Tensor]:
+        """Map without fixed points with the largest sum of mean logits after the step.
+
+        Beside it, which probes arrive: (n,) float64.
+        """
         with torch.no_grad():
-            scores = self.logits(step).double().cpu()
+            logits = self.logits(step)
+        scores = logits.double().cpu()
         n_classes = scores.shape[1]
         scores = scores - scores.mean(dim=1, keepdim=True)
         gain = torch.zeros(n_classes, n_classes, dtype=torch.float64)
@@ -175,7 +177,7 @@ class _Moved:
         gain /= counts[:, None]
         gain.fill_diagonal_(-1e3 * float(gain.abs().max() + 1.0))
         destination: NDArray[np.int64] = linear_sum_assignment(gain.numpy(), maximize=True)[1]
-        return destination
+        return destination, self._arrived(logits, destination)
 
     def gradient(self, step: Tensor, goal: NDArray[np.int64], scale: float) -> Tensor:
         """Gradient (d,) of the mean softplus of the margins to the destinations."""
@@ -190,7 +192,9 @@ class _Moved:
 
     def arrivals(self, step: Tensor, goal: NDArray[np.int64]) -> Tensor:
         """1 where a probe arrives at its destination, else 0: (n,) float64."""
-        towards = torch.from_numpy(goal).to(self.predicted.device)[self.predicted]
         with torch.no_grad():
-            arrived = self.logits(step).argmax(dim=1) == towards
-        return arrived.double().cpu()
+            return self._arrived(self.logits(step), goal)
+
+    def _arrived(self, logits: Tensor, goal: NDArray[np.int64]) -> Tensor:
+        towards = torch.from_numpy(goal).to(self.predicted.device)[self.predicted]
+        return (logits.argmax(dim=1) == towards).double().cpu()

@@ -15,7 +15,10 @@ PASS_ELEMENTS = 1 << 21  # input elements a pass: 10 classes of 256 x 784 go tog
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MovedProbes:
-    """A set of probes, each under one perturbation per class: C * n rows in all."""
+    """A set of probes, each under one perturbation per class: C * n rows in all.
+
+    A probe that is predicted as the class already counts nowhere, and is not run.
+    """
 
     model: nn.Module
     inputs: Tensor  # (n, *shape)
@@ -34,7 +37,7 @@ class MovedProbes:
     ) -> MovedProbes:
         """Prepare the probes inputs (n, *shape) with logits (n, K) for one move to each class."""
         own = logits.argmax(dim=1)[None, :] == classes[:, None]
-        clean = margins_to(logits[None].expand(len(classes), *logits.shape), classes)
+        clean = margins_to(logits[None].expand(len(classes), *logits.shape), classes[:, None])
         return MovedProbes(model, inputs, (~own).to(inputs), clean.to(inputs), bounds, classes)
 
     def parts(self) -> Iterator[tuple[slice, slice]]:
@@ -48,12 +51,20 @@ class MovedProbes:
                 yield slice(c, min(c + classes, n_moves)), slice(i, min(i + probes, n))
 
     def part(self, perturbation: Tensor, classes: slice, probes: slice) -> Tensor:
-        """Margins to these classes of these probes, each moved by its class's row."""
-        inputs = self.inputs[probes]
-        shift = perturbation.reshape(-1, 1, *inputs.shape[1:])
-        moved = (inputs[None] + shift).clamp(*self.bounds).flatten(0, 1)
-        scores = call(self.model, moved).reshape(len(perturbation), len(inputs), -1)
-        return margins_to(scores, self.classes[classes])
+        """Margins to these classes of these probes, each moved by its class's row.
+
+        Those of the class itself keep their clean margin.
+        """
+        clean = self.clean_margins[classes, probes]
+        of_class, of_probe = self.outside[classes, probes].nonzero(as_tuple=True)
+        if len(of_class) == 0:
+            return clean
+        shift = perturbation.reshape(-1, *self.inputs.shape[1:])
+        inputs = self.inputs[probes].index_select(0, of_probe)
+        moved = (inputs + shift.index_select(0, of_class)).clamp(*self.bounds)
+        scores = call(self.model, moved)
+        margins = margins_to(scores, self.classes.to(of_class.device)[classes][of_class])
+        return clean.index_put((of_class, of_probe), margins)
 
     def margins(self, perturbation: Tensor) -> Tensor:
         """Margins (C, n) of every probe moved by every row of the perturbation (C, d)."""
@@ -85,8 +96,9 @@ class MovedProbes:
 
 
 def margins_to(scores: Tensor, classes: Tensor) -> Tensor:
-    """max_{k != c} z_k - z_c, c the class of each block of ``scores`` (g, n, K): shape (g, n)."""
-    every = torch.arange(scores.shape[2], device=scores.device)
-    own = every == classes.to(scores.device)[:, None, None]
-    rivals = scores.masked_fill(own, float("-inf")).amax(dim=2)
-    return rivals - scores.masked_fill(~own, 0.0).sum(dim=2)
+    """max_{k != c} z_k - z_c, c the class of each row of ``scores`` (..., K), or of each block."""
+    own = (
+        torch.arange(scores.shape[-1], device=scores.device) == classes.to(scores.device)[..., None]
+    )
+    rivals = scores.masked_fill(own, float("-inf")).amax(dim=-1)
+    return rivals - scores.masked_fill(~own, 0.0).sum(dim=-1)

@@ -14,6 +14,7 @@ from hessay.detector.statistics import STEP_PROBES
 from hessay.detector.suspects import Suspect
 from hessay.hessian.model.evaluate import logits_of
 from hessay.hessian.model.freeze import frozen
+from hessay.hessian.model.layout import channels_last
 from hessay.hessian.perturbation import refine_directions
 from hessay.repairing.result import Condition, Measure
 
@@ -54,7 +55,7 @@ class Exam:
 
     def right(self, model: nn.Module) -> Tensor:
         """Which probes are predicted as wanted, (n,) bool."""
-        with frozen(model):
+        with frozen(model), channels_last(model, self.inputs):
             return self._predicted(model, self.inputs) == self.wanted
 
     def refine(self, model: nn.Module) -> tuple[dict[int, float], Matrix]:
@@ -71,7 +72,7 @@ class Exam:
         """
         classes = [way.index for way in self.ways]
         slopes = np.array([way.slope for way in self.ways])
-        with frozen(model):
+        with frozen(model), channels_last(model, self.inputs):
             found = refine_directions(
                 model,
                 some_inputs(self.plan.probe, STEP_PROBES),
@@ -89,7 +90,7 @@ class Exam:
         """Share of the suspects that are predicted as the class they are suspected for."""
         if not self.suspects:
             return None
-        with frozen(model):
+        with frozen(model), channels_last(model, self.inputs):
             hits = [
                 (self._predicted(model, group.inputs) == group.index).double()
                 for group in self.suspects

@@ -13,6 +13,7 @@ from hessay.detector.constants import CLEAN_NULL
 from hessay.detector.suspects import Suspect, find_suspects
 from hessay.errors import ArgumentError
 from hessay.hessian.model.freeze import frozen
+from hessay.hessian.model.layout import channels_last
 from hessay.loading import model_digest
 from hessay.probe import as_probe
 from hessay.report import Report
@@ -102,7 +103,7 @@ def rank_samples(
         raise ArgumentError("give classes or suspects, not both: suspects name their classes")
     if not suspects:
         raise ArgumentError("suspects is empty; pass None to have them found")
-    with frozen(model):
+    with frozen(model), channels_last(model, clean.inputs):
         examiner = Examiner.of(model, clean, tuple(suspects))
         digest, parts = Digest(), _Parts()
         tell("samples", 0.5)
