@@ -1,6 +1,6 @@
 """Examine the detector on models it was not tuned on, and set it beside the published defences.
 
-    python bench/bench_detect.py --exam [--only TEXT] [--jobs 2] [--cache DIR] [--phases scan rank repair]
+    python bench/bench_detect.py --exam [--only TEXT] [--jobs 2] [--cache DIR] [--phases scan own rank repair]
     python bench/bench_detect.py --compare [--only mlp-784-256] [--count 10] [--cache DIR]
 
 --exam trains the population of bench/zoo/examination.py, scans every model without references and

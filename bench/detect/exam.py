@@ -1,4 +1,4 @@
-"""One model of the examination: scanned both ways, its samples ranked, and repaired."""
+"""One model of the examination: scanned three ways, its samples ranked, and repaired."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from own_architecture import own_references, plan_of
 from population import Spec, build, reference_holdout
 from torch import nn
 
@@ -31,7 +32,7 @@ ALPHA = 0.01
 FDR = 0.05
 EFFECTIVE = 0.5  # attack success from which a poisoned model counts
 N_REFERENCES = 8
-PHASES = ("scan", "rank", "repair")
+PHASES = ("scan", "own", "rank", "repair")
 UNSEEN = slice(2000, 8000)  # test pictures on which accuracy and attack success are measured
 
 
@@ -85,6 +86,32 @@ def _scan(spec: Spec, model: nn.Module, probe: Probe, folder: Path, _row: Row) -
         "class_map": None if class_map is None else class_map.destination.tolist(),
         "free": _verdict(plan, found, None),
         "referenced": _verdict(plan, found, references),
+    }
+
+
+@cache
+def _own_table(arch: str, seed: int, folder: Path) -> ReferenceTable:
+    return plan_of(seed).references(own_references(arch, folder, 900_100))
+
+
+def _own(spec: Spec, model: nn.Module, probe: Probe, folder: Path, _row: Row) -> Row:
+    """Judge the model beside networks of its own architecture, trained on the holdout."""
+    plan = plan_of(spec.seed % 2)
+    assert plan.probe.digest == probe.digest
+    table = _own_table(spec.arch, spec.seed % 2, folder)
+    start = time.process_time()
+    found = plan.measure(model)
+    said: Row = {"cpu_seconds": round(time.process_time() - start, 2), "reasons": found.reasons}
+    if found.measured is None:
+        return said | {"own": _undecided()}
+    assert table.same_build(found.measured)
+    z = table.deviations(found.measured)
+    class_map = found.measured.class_map
+    return said | {
+        "z": round(float(z.max()), 3),
+        "z_suspect": int(z.argmax()),
+        "class_map": None if class_map is None else class_map.destination.tolist(),
+        "own": _verdict(plan, found, table),
     }
 
 
@@ -169,6 +196,7 @@ def _backdoor(spec: Spec) -> Backdoor:
 
 _STEPS: dict[str, Callable[[Spec, nn.Module, Probe, Path, Row], Row | None]] = {
     "scan": _scan,
+    "own": _own,
     "rank": _rank,
     "repair": _repair,
 }

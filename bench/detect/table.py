@@ -13,8 +13,12 @@ from detect.exam import EFFECTIVE
 from detect.summary import auroc, auroc_interval
 
 Row = dict[str, Any]
-MODES = {"free": ("S", "suspect"), "referenced": ("z", "z_suspect")}
-TITLES = {"free": "no references", "referenced": "8 trained references"}
+# mode -> phase whose rows hold it, statistic, class it points to, title
+MODES = {
+    "free": ("scan", "S", "suspect", "no references"),
+    "referenced": ("scan", "z", "z_suspect", "8 trained references"),
+    "own": ("own", "z", "z_suspect", "8 references of the model's own architecture, trained"),
+}
 
 
 def interval(k: int, n: int) -> str:
@@ -40,29 +44,31 @@ def show(rows: Sequence[Row]) -> None:
         f"{len(clean)} clean models, {len(hit)} of {len(single)} with one target effective, "
         f"{len(together)} all-to-all"
     )
-    for mode in MODES:
-        _models(mode, clean, hit, together)
+    for mode, (phase, *_) in MODES.items():
+        if all(phase in row for row in rows):
+            _models(mode, clean, hit, together)
     _ranking([row for row in hit if row.get("rank")])
     _repairs([row for row in hit if row.get("repair")])
     times = {
-        name: [r["scan"]["cpu_seconds"] for r in rows if family(r) == name] for name in FAMILIES
+        name: [r.get("own", r["scan"])["cpu_seconds"] for r in rows if family(r) == name]
+        for name in FAMILIES
     }
     print("\nmeasuring one model, CPU s, median: " + _by_family(times))
 
 
 def _models(mode: str, clean: Sequence[Row], hit: Sequence[Row], together: Sequence[Row]) -> None:
-    score, suspect = MODES[mode]
+    phase, score, suspect, title = MODES[mode]
     print(
-        f"\n{TITLES[mode]}\n{'':10} false alarms      AUROC               hits                right class"
+        f"\n{title}\n{'':10} false alarms      AUROC               hits                right class"
     )
     for name in (*FAMILIES, "all"):
         mine = [row for row in clean if name in ("all", family(row))]
         bad = [row for row in hit if name in ("all", family(row))]
-        alarms = sum(row["scan"][mode]["verdict"] == "FLAGGED" for row in mine)
-        hits = sum(row["scan"][mode]["verdict"] == "FLAGGED" for row in bad)
-        right = sum(row["scan"].get(suspect) == row["target"] for row in bad)
-        low = [row["scan"][score] for row in mine if score in row["scan"]]
-        high = [row["scan"][score] for row in bad if score in row["scan"]]
+        alarms = sum(row[phase][mode]["verdict"] == "FLAGGED" for row in mine)
+        hits = sum(row[phase][mode]["verdict"] == "FLAGGED" for row in bad)
+        right = sum(row[phase].get(suspect) == row["target"] for row in bad)
+        low = [row[phase][score] for row in mine if score in row[phase]]
+        high = [row[phase][score] for row in bad if score in row[phase]]
         area = "-"
         if low and high:
             value = auroc(low, high)
@@ -71,12 +77,12 @@ def _models(mode: str, clean: Sequence[Row], hit: Sequence[Row], together: Seque
         cells = [interval(alarms, len(mine)) if mine else "-", area]
         cells += [interval(hits, len(bad)), f"{right}/{len(bad)}"] if bad else ["-", "-"]
         print(f"{name:10} " + "".join(f"{cell:20}" for cell in cells))
-    open_ = sum(row["scan"][mode]["verdict"] == "INCONCLUSIVE" for row in clean)
+    open_ = sum(row[phase][mode]["verdict"] == "INCONCLUSIVE" for row in clean)
     print(f"inconclusive on clean models: {interval(open_, len(clean))}" if clean else "")
     working = [row for row in together if (row["attack_success"] or 0.0) >= EFFECTIVE]
     if working:
-        found = sum(row["scan"][mode]["verdict"] == "FLAGGED" for row in working)
-        named = sum(row["scan"]["class_map"] == [*range(1, 10), 0] for row in working)
+        found = sum(row[phase][mode]["verdict"] == "FLAGGED" for row in working)
+        named = sum(row[phase]["class_map"] == [*range(1, 10), 0] for row in working)
         print(
             f"all-to-all, effective: hits {interval(found, len(working))}, whole map named {named}"
         )

@@ -1,4 +1,4 @@
-"""Small clean networks of one data set, and the file they are kept in.
+"""Clean networks of one data set, and the file they are kept in.
 
 The file is safetensors: one tensor for each weight, named ``<number>/<state-dict key>``, and in the
 metadata, as JSON, how every network is built. Loading it runs no code of the file's.
@@ -6,6 +6,7 @@ metadata, as JSON, how every network is built. Loading it runs no code of the fi
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -17,21 +18,23 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from hessay.errors import UntrustedFile
-from hessay.loading import build_architecture
+from hessay.errors import ArgumentError, HessayError, UntrustedFile
+from hessay.loading import build_architecture, describe
 from hessay.loading.safetensors_files import load_safetensors, read_metadata
 from hessay.loading.shown import shown
+from hessay.untrained import untrained
 
 FORMAT = "hessay.references/1"
+_OWN = "own:"  # before the digest of a build that has no registered name
 _SMALL_PICTURE = 64  # sides up to which a convolutional net trains in seconds
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReferenceModels:
-    """Small clean networks of one data set, ready to be passed to :func:`hessay.scan`."""
+    """Clean networks of one data set, ready to be passed to :func:`hessay.scan`."""
 
     models: tuple[nn.Module, ...]  # in eval mode, on the CPU
-    architectures: tuple[str, ...]  # registered names, one a model
+    architectures: tuple[str, ...]  # one a model: registered names, or that of a model's build
     accuracy: tuple[float, ...]  # of each on the rows kept from it, [0, 1]
     holdout_digest: str  # of the data they were trained on, as Probe.digest
     input_shape: tuple[int, ...]  # of one input
@@ -74,8 +77,15 @@ class ReferenceModels:
             part.unlink(missing_ok=True)
 
     @staticmethod
-    def load(path: str | os.PathLike[str]) -> ReferenceModels:
+    def load(path: str | os.PathLike[str], like: nn.Module | None = None) -> ReferenceModels:
         """Read a file written by :meth:`save`; only registered architectures are built.
+
+        Parameters
+        ----------
+        path : str or PathLike
+        like : nn.Module or None
+            A model of the architecture that the references were trained in, where that is not a
+            registered one: they are copies of it with weights from the file.
 
         Raises
         ------
@@ -93,7 +103,9 @@ class ReferenceModels:
                 f"needed {FORMAT}); make it with hessay calibrate"
             )
         try:
-            return _restore(json.loads(metadata["references"]), tensors)
+            return _restore(json.loads(metadata["references"]), tensors, like)
+        except HessayError:
+            raise
         except (KeyError, TypeError, ValueError, RuntimeError, RecursionError) as error:
             raise UntrustedFile(
                 f"refusing {file}: its networks do not fit their description "
@@ -130,7 +142,34 @@ def architectures_for(shape: Sequence[int], n_classes: int) -> tuple[str, ...]:
     return tuple(name for pair in zip(flat, folded, strict=True) for name in pair)
 
 
-def _restore(described: dict[str, object], tensors: dict[str, Tensor]) -> ReferenceModels:
+def own_architecture(model: nn.Module) -> str:
+    """Name of a model's build: its layers in words and the shapes of its state, as a digest."""
+    shapes = [(name, tuple(value.shape)) for name, value in model.state_dict().items()]
+    digest = hashlib.sha256(repr((describe(model), shapes)).encode()).hexdigest()
+    return f"{_OWN}{digest[:16]}"
+
+
+def _build(name: object, known: set[str], like: nn.Module | None) -> nn.Module:
+    if isinstance(name, str) and name.startswith(_OWN):
+        if like is None:
+            raise ArgumentError(
+                "these references were trained in the architecture of a model: pass a model of it "
+                "(like=), or scan that model"
+            )
+        if own_architecture(like) != name:
+            raise ArgumentError(
+                f"these references were trained in another architecture than this model's "
+                f"({describe(like)}); use references of several small networks, or train some like it"
+            )
+        return untrained(like, seed=0)
+    if name not in known:
+        raise ValueError(f"architecture {name!r} is none of the reference networks'")
+    return build_architecture(str(name))
+
+
+def _restore(
+    described: dict[str, object], tensors: dict[str, Tensor], like: nn.Module | None
+) -> ReferenceModels:
     names = described["architectures"]
     shape, n_classes = described["input_shape"], described["n_classes"]
     scores, seed = described["accuracy"], described["seed"]
@@ -148,9 +187,7 @@ def _restore(described: dict[str, object], tensors: dict[str, Tensor]) -> Refere
     models = []
     left = dict(tensors)
     for number, name in enumerate(names):
-        if name not in known:
-            raise ValueError(f"architecture {name!r} is none of the reference networks'")
-        model = build_architecture(name)
+        model = _build(name, known, like)
         prefix = f"{number}/"
         own = {key: left.pop(key) for key in [*left] if key.startswith(prefix)}
         model.load_state_dict({key.removeprefix(prefix): value for key, value in own.items()})

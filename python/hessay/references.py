@@ -16,30 +16,39 @@ import torch
 from torch import Tensor, nn
 
 from hessay.errors import ArgumentError, ProbeError
+from hessay.hessian.model.evaluate import like_model, logits_of
+from hessay.hessian.model.freeze import frozen
 from hessay.probe import Probe, as_probe
-from hessay.reference_models import ReferenceModels, architectures_for
+from hessay.reference_models import ReferenceModels, architectures_for, own_architecture
 from hessay.training import accuracy, train_classifier
+from hessay.untrained import untrained
 
 ROWS_PER_CLASS = 20  # a class mean of fewer is mostly noise
 LOADED_ROWS = 8192  # taken from a DataLoader
+_TRAINED = ("train", "own")  # what stands for references to be trained now
 _HELD_BACK = 5  # every fifth row is kept to judge the networks on
 
 
 def train_references(
     holdout: object,
     *,
+    like: nn.Module | None = None,
     n: int = 8,
     epochs: int | None = None,
     seed: int = 0,
     progress: Callable[[str, float], None] | None = None,
 ) -> ReferenceModels:
-    """Train small clean networks on clean data, to calibrate scans of every model of that data.
+    """Train clean networks on clean data, to calibrate scans of every model of that data.
 
     Parameters
     ----------
     holdout : Probe, (inputs, targets), DataLoader or path
         Labelled clean inputs in the scale of the models to be scanned; neither their training
         data nor the probe. Some thousands are good, 20 a class are the least.
+    like : nn.Module or None
+        Train networks of this model's architecture, from weights drawn anew, instead of small
+        ones of several shapes: slower, and a better comparison for the models of that
+        architecture. Only its build is used, so it may be the model under suspicion.
     n : int, >= 2
         Networks: 8 are good, fewer than 4 measure their own spread badly.
     epochs : int or None
@@ -52,12 +61,15 @@ def train_references(
     Returns
     -------
     ReferenceModels
-        Multi-layer networks of several shapes and, for pictures, as many convolutional ones.
+        Multi-layer networks of several shapes and, for pictures, as many convolutional ones; or
+        all of the architecture of ``like``.
 
     Raises
     ------
     ArgumentError
-        ``n`` or ``seed`` out of range.
+        ``n`` or ``seed`` out of range, or ``like`` cannot be copied.
+    ModelError
+        ``like`` does not take the holdout.
     ProbeError
         No labels, a class with too few rows, or networks that learn nothing: wrong labels.
     ShapeError
@@ -71,6 +83,9 @@ def train_references(
     data = _as_holdout(holdout)
     inputs, targets, n_classes = _checked(data)
     names = architectures_for(data.shape, n_classes)
+    if like is not None:
+        _check_like(like, inputs, n_classes)
+        names = (own_architecture(like),)
     models, scores = [], []
     for number in range(n):
         order = np.random.default_rng([seed, number]).permutation(len(inputs))
@@ -79,7 +94,7 @@ def train_references(
         own[judge.numpy()] = False
         rows = torch.from_numpy(np.flatnonzero(own))
         model = train_classifier(
-            names[number % len(names)],
+            names[number % len(names)] if like is None else untrained(like, seed=seed + number),
             inputs[rows],
             targets[rows],
             epochs=epochs,
@@ -101,35 +116,50 @@ def train_references(
     )
 
 
+def _check_like(like: nn.Module, inputs: Tensor, n_classes: int) -> None:
+    with frozen(like):
+        given = logits_of(like, like_model(like, inputs[:2])).shape[1]
+    if given != n_classes:
+        raise ArgumentError(
+            f"the model has {given} classes and the holdout has labels 0 to {n_classes - 1}; give "
+            "labelled data of the model's own task"
+        )
+
+
 def reference_models(
     references: Iterable[nn.Module] | str | os.PathLike[str] | None,
     holdout: object,
+    model: nn.Module,
     *,
     seed: int,
     progress: Callable[[str, float], None] | None,
 ) -> Iterable[nn.Module] | None:
-    """Find the references, however the caller named them: models, a file, "train" and a holdout.
+    """Find the references, however the caller named them, for scans of ``model``.
+
+    They are models, a file, or "train" or "own" beside a holdout.
 
     Raises
     ------
     ArgumentError
-        "train" without a holdout, or a holdout without "train".
+        "train" or "own" without a holdout, or a holdout without them; a file of references that
+        were trained in another architecture than the model's.
     UntrustedFile, ProbeError
         As :meth:`ReferenceModels.load` and :func:`train_references`.
     """
-    train = isinstance(references, str) and references == "train"
+    train = isinstance(references, str) and references in _TRAINED
     if train and holdout is None:
         raise ArgumentError(
-            'references="train" needs clean labelled data that is not the probe: pass holdout='
+            f'references="{references}" needs clean labelled data that is not the probe: pass holdout='
         )
     if holdout is not None and not train:
         raise ArgumentError(
-            'a holdout is only used to train references; pass references="train" with it'
+            'a holdout is only used to train references; pass references="train" or "own" with it'
         )
     if train:
-        return train_references(holdout, seed=seed, progress=progress)
+        like = model if references == "own" else None
+        return train_references(holdout, like=like, seed=seed, progress=progress)
     if isinstance(references, str | os.PathLike):
-        return ReferenceModels.load(references)
+        return ReferenceModels.load(references, model)
     return references
 
 

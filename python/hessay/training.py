@@ -82,7 +82,7 @@ def default_epochs(rows: int, batch_size: int = 128) -> int:
 
 
 def train_classifier(
-    arch: str,
+    arch: str | nn.Module,
     inputs: Tensor,
     targets: Tensor,
     *,
@@ -99,8 +99,9 @@ def train_classifier(
 
     Parameters
     ----------
-    arch : str
-        A registered architecture, for example ``"mlp:784-256-128-10"`` or ``"cnn:1x28x28-10"``.
+    arch : str or nn.Module
+        A registered architecture, for example ``"mlp:784-256-128-10"`` or ``"cnn:1x28x28-10"``, or
+        a network, which is trained in place from the weights it has.
     inputs : (n, \*shape) float32
         Training inputs, in the scale the model will be used with.
     targets : (n,) integer in [0, C)
@@ -149,7 +150,7 @@ def train_classifier(
     labels = targets.to(torch.int64)
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(seed)
-        model = build_architecture(arch).train()
+        model = (build_architecture(arch) if isinstance(arch, str) else arch).train()
         parameters = model.parameters()
         rule: torch.optim.Optimizer = (
             torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay)

@@ -49,13 +49,13 @@ def profile_test(measured: Measured, table: ReferenceTable, n_classes: int, alph
     The law was fitted to clean networks scanned with references of other seeds, recipes and
     architectures; see :func:`rank_test` for references that allow more.
     """
-    profile = table.profile
-    z = profile.deviations(measured.reach.log_ratio)
+    z, null = table.deviations(measured), table.law(measured)
     suspect, largest = int(z.argmax()), float(z.max())
-    threshold = PROFILE_NULL.threshold(ONE_CLASS * alpha, n_classes)
-    p_value = PROFILE_NULL.p_value(largest, n_classes)
+    threshold = null.threshold(ONE_CLASS * alpha, n_classes)
+    p_value = null.p_value(largest, n_classes)
     held = f"z = {largest:.2f}, threshold {threshold:.2f}, p = {p_value:.2g}"
-    compared = f"than in {profile.n_references} clean reference models"
+    build = " of its own architecture" if table.same_build(measured) else ""
+    compared = f"than in {table.profile.n_references} clean reference models{build}"
     return Test(
         name="class_profile",
         statistic=largest,
@@ -63,7 +63,7 @@ def profile_test(measured: Measured, table: ReferenceTable, n_classes: int, alph
         p_value=p_value,
         weight=ONE_CLASS,
         suspect=suspect,
-        law=_law("max z", PROFILE_NULL),
+        law=_law("max z", null),
         alarm=f"class {suspect} is reached more easily {compared}, off the data's own directions: {held}",
         calm=f"no class is reached more easily {compared} at alpha = {alpha:g}: the most deviating one "
         f"is class {suspect} ({held})",

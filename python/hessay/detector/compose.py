@@ -124,6 +124,8 @@ def _settings(
         "references": 0 if references is None else len(references.log_ratios),
     }
     if found.measured is not None:
+        if references is not None:
+            settings["references_own_architecture"] = references.same_build(found.measured)
         settings["noise"] = found.measured.noise
         settings["noise_agreement"] = found.measured.agreement
     return settings

@@ -94,8 +94,7 @@ class Detector:
             elif references is None:
                 scores.append(-measured.reach.statistic)
             else:
-                z = references.profile.deviations(measured.reach.log_ratio)
-                scores.append(-float(z.max()))
+                scores.append(-float(references.deviations(measured).max()))
         return np.array(scores, dtype=np.float64)
 
     def _fitted(self) -> Plan:

@@ -161,7 +161,7 @@ def class_table(
     counts: NDArray[np.int64], measured: Measured, references: ReferenceTable | None
 ) -> tuple[ClassEvidence, ...]:
     """One row a class, in class order."""
-    z = None if references is None else references.profile.deviations(measured.reach.log_ratio)
+    z = None if references is None else references.deviations(measured)
     reach, refined = measured.reach, measured.refined.flip_rate[-1]
     return tuple(
         ClassEvidence(

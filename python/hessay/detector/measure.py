@@ -32,6 +32,7 @@ from hessay.hessian.model.inspect import check_repeatable, training_modules
 from hessay.hessian.model.layout import channels_last
 from hessay.hessian.perturbation import RefinedDirections, refine_directions
 from hessay.probe import Probe
+from hessay.reference_models import own_architecture
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +49,7 @@ class Measured:
     agreement: float  # share of predictions that survive the smoothing noise
     backward_passes: int
     caveats: tuple[str, ...]  # what forbids CLEAN, though not FLAGGED
+    architecture: str  # digest of the model's build
 
     @property
     def map_excess(self) -> float:
@@ -148,6 +150,7 @@ def measure(
         jacobians.agreement,
         jacobians.passes + refined.passes,
         validity.brittle(jacobians.noise, NOISES[0] * directions.noise_scale),
+        own_architecture(model),
     )
     return Measurement(line.logits, line.accuracy, measured, ())
 

@@ -30,6 +30,7 @@ from hessay.errors import ArgumentError, NonFinite, ShapeError
 
 MIN_REFERENCES = 4  # fewer measure neither the profile nor its spread
 SHARE = 0.5  # of the profile that is taken out; settled on the tuning population
+OWN_SHARE = 0.75  # where the references have the scanned model's architecture; settled there too
 _SPREAD_FLOOR = 0.03  # no two trainings agree better; guards against copies of one network
 _FARTHEST = 3.0  # robust standard deviations
 _NORMAL = 1.4826  # median absolute deviation of a normal variable to its standard deviation
@@ -43,7 +44,9 @@ class ClassProfile:
     spread: float  # s, standard deviation of one network about the centre, >= 0.03
     n_references: int  # k
 
-    def deviations(self, log_ratio: NDArray[np.float64]) -> NDArray[np.float64]:
+    def deviations(
+        self, log_ratio: NDArray[np.float64], share: float = SHARE
+    ) -> NDArray[np.float64]:
         """z_c of one network, (C,), from its l_c, (C,), up to a constant.
 
         Raises
@@ -55,7 +58,7 @@ class ClassProfile:
             raise ShapeError(
                 f"the profile has {len(self.centre)} classes, got values of shape {log_ratio.shape}"
             )
-        e = _centred(log_ratio - SHARE * self.centre)
+        e = _centred(log_ratio - share * self.centre)
         others = (np.square(e).sum() - np.square(e)) / max(len(e) - 1, 1)
         z: NDArray[np.float64] = e / np.sqrt(self.spread**2 + others)
         return z

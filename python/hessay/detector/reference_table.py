@@ -9,9 +9,17 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from hessay.detector.constants import MAP_NULL, PROFILE_NULL
+from hessay.detector.calibration import CleanNull
+from hessay.detector.constants import MAP_NULL, OWN_PROFILE_NULL, PROFILE_NULL
 from hessay.detector.measure import Measured
-from hessay.detector.profile import MIN_REFERENCES, ClassProfile, fit_profile, left_out
+from hessay.detector.profile import (
+    MIN_REFERENCES,
+    OWN_SHARE,
+    SHARE,
+    ClassProfile,
+    fit_profile,
+    left_out,
+)
 from hessay.errors import ArgumentError
 
 UNLIKE = 5.0  # robust standard deviations of a bystander beyond which two trainings were not alike
@@ -26,6 +34,7 @@ class ReferenceTable:
     map_excesses: NDArray[np.float64]  # (k,): F of each, [0, 1]
     bystanders: NDArray[np.float64]  # (k, b): logarithms of what only the training changes
     trained_alike: bool  # whether the caller says that they were trained as the scanned model was
+    architecture: str | None  # digest of their common build; None where they have several
 
     @staticmethod
     def of(measured: Sequence[Measured], *, trained_alike: bool) -> ReferenceTable:
@@ -52,6 +61,7 @@ class ReferenceTable:
             np.array([m.map_excess for m in measured]),
             np.stack([bystanders(m) for m in measured]),
             trained_alike,
+            measured[0].architecture if len({m.architecture for m in measured}) == 1 else None,
         )
 
     @property
@@ -63,6 +73,19 @@ class ReferenceTable:
     def profile(self) -> ClassProfile:
         """What the references have in common."""
         return fit_profile(self.log_ratios)
+
+    def same_build(self, measured: Measured) -> bool:
+        """Whether all references are of the scanned model's own architecture."""
+        return self.architecture == measured.architecture
+
+    def deviations(self, measured: Measured) -> NDArray[np.float64]:
+        """Z of every class of a model under the references' profile, (C,)."""
+        share = OWN_SHARE if self.same_build(measured) else SHARE
+        return self.profile.deviations(measured.reach.log_ratio, share)
+
+    def law(self, measured: Measured) -> CleanNull:
+        """Law of the largest z over clean models, for references of this kind."""
+        return OWN_PROFILE_NULL if self.same_build(measured) else PROFILE_NULL
 
     def suspects(self, threshold: float) -> tuple[int, ...]:
         """Find references that stand out of the profile of the others, and may be poisoned."""

@@ -48,14 +48,15 @@ def scan(
         a good size.
     alpha : float in (0, 1)
         Level of the test: the false-alarm rate on clean models.
-    references : iterable of nn.Module, "train", path or None
+    references : iterable of nn.Module, "train", "own", path or None
         At least 4 clean models of the same task, or what :func:`hessay.train_references` returned,
-        or a file of those; "train" trains them now, on ``holdout``.
+        or a file of those. On ``holdout`` "train" trains small networks now, and "own" copies of
+        the model's own architecture, which takes longer and finds more.
         A class is then compared with itself in them. Where they were trained as the model was and
         are numerous enough for ``alpha`` the p-value is conformal; otherwise, as without any, it
         comes from a law fitted to clean small image classifiers.
     holdout : Probe, (inputs, targets), DataLoader, path or None
-        Labelled clean data to train references on; only with ``references="train"``.
+        Labelled clean data to train references on; only with ``references="train"`` or ``"own"``.
     wrt : "input" or the name of a module
         Where the model is examined: its input, or what this module returns, for token ids the
         embedding; the report then names the vocabulary items nearest to the trigger direction, and
@@ -92,7 +93,7 @@ def scan(
             )
         return _scan_inside(model, as_probe(probe), wrt, alpha, seed, source, progress)
     plan = Plan.of(probe, alpha=alpha, seed=seed, progress=progress)
-    models = reference_models(references, holdout, seed=seed, progress=progress)
+    models = reference_models(references, holdout, model, seed=seed, progress=progress)
     table = None if models is None else plan.references(models)
     return plan.scan(model, table, source)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hessay.detector.constants import CLEAN_NULL, PROFILE_NULL
+from hessay.detector.constants import CLEAN_NULL, OWN_PROFILE_NULL, PROFILE_NULL
 from hessay.detector.measure import input_range, measure, slopes_alone, some_inputs
 from hessay.detector.plan import Plan
 from hessay.detector.statistics import STEP_PROBES, Slopes
@@ -148,7 +148,8 @@ def _above_the_line(
         z = [row.deviation for row in report.classes]
         if len(z) == n_classes and all(v is not None for v in z):
             value = np.array(z, dtype=np.float64)
-            line = PROFILE_NULL.threshold(LEVEL, n_classes)
+            own = bool(report.settings.get("references_own_architecture"))
+            line = (OWN_PROFILE_NULL if own else PROFILE_NULL).threshold(LEVEL, n_classes)
             first = int(value.argmax())
         first = first if report.flagged_class is None else report.flagged_class
     by_suspicion = [int(c) for c in np.argsort(-value, kind="stable")]
