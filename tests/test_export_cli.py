@@ -143,7 +143,7 @@ def test_what_cannot_be_exported_ends_in_one_line_and_2(
     words: tuple[str, ...], message: str, saved: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (saved / "bad.json").write_text('{"verdict": NaN}')
-    (saved / "next.json").write_text(SAMPLE.to_json().replace("report/1", "report/2"))
+    (saved / "next.json").write_text(SAMPLE.to_json().replace("report/1", "report/3"))
     assert export(*words) == 2
     said = capsys.readouterr()
     assert said.out == ""

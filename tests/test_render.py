@@ -111,7 +111,8 @@ def test_the_page_runs_nothing_and_asks_for_nothing(report: Report) -> None:
             if name in {"src", "href", "xlink:href", "srcset", "action", "data"}:
                 assert (value or "").startswith("data:image/png;base64,")
     policies = [a["content"] for _, a in page.tags if "Content-Security-Policy" in a.values()]
-    assert policies == ["default-src 'none'; style-src 'unsafe-inline'; img-src data:"]
+    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
+    assert policies == [policy + "form-action 'none'"]
     assert "http://" not in source
     assert "https://" not in source
     assert not re.search(r"url\((?!#)|@import", source)
@@ -199,7 +200,7 @@ def test_a_bare_report_renders() -> None:
     )
     page = Page(render.html(bare))
     assert not {tag for tag, _ in page.tags} & {"svg", "img"}
-    assert "no deciding statistic" in page.text
+    assert "No deciding statistic" in page.text
     assert "no deciding statistic" in render.text(bare)
 
 

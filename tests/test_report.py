@@ -18,12 +18,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hessay.errors import ArgumentError, NonFinite
-from hessay.report import ClassEvidence, Report
+from hessay.report import MOST_MEANS, ClassEvidence, ProbeInfo, Report
 from hessay.verdict import Verdict
 
 SAMPLE = Path(__file__).parent / "data" / "report-1.json"
-SCHEMA = json.loads(resources.files("hessay").joinpath("schema/report-1.json").read_text("utf-8"))
-VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+SCHEMAS = {
+    f"hessay.report/{version}": json.loads(
+        resources.files("hessay").joinpath(f"schema/report-{version}.json").read_text("utf-8")
+    )
+    for version in (1, 2)
+}
+VALIDATORS = {name: jsonschema.Draft202012Validator(schema) for name, schema in SCHEMAS.items()}
+VALIDATOR = VALIDATORS["hessay.report/1"]
 finite = st.floats(allow_nan=False, allow_infinity=False)
 
 
@@ -88,15 +94,63 @@ def test_every_verdict_fits_the_schema() -> None:
         assert Report.from_json(report.to_json()) == report
 
 
-def test_the_schema_is_closed_described_and_names_every_field() -> None:
-    jsonschema.Draft202012Validator.check_schema(SCHEMA)
-    objects = [SCHEMA, *SCHEMA["$defs"].values()]
+@pytest.mark.parametrize("version", SCHEMAS)
+def test_the_schema_is_closed_described_and_names_every_field(version: str) -> None:
+    schema = SCHEMAS[version]
+    jsonschema.Draft202012Validator.check_schema(schema)
+    objects = [schema, *schema["$defs"].values()]
     for entry in objects:
         assert entry["additionalProperties"] is False
         assert sorted(entry["properties"]) == sorted(entry["required"])
     described = [p for entry in objects for p in entry["properties"].values() if "$ref" not in p]
     assert all(len(entry["description"]) > 10 for entry in described)
-    assert sorted(SCHEMA["properties"]) == sorted(f.name for f in dataclasses.fields(Report))
+    assert sorted(schema["properties"]) == sorted(f.name for f in dataclasses.fields(Report))
+    assert schema["properties"]["schema"]["const"] == version
+
+
+def test_version_2_names_every_field_of_the_probe_and_version_1_all_but_two() -> None:
+    fields = {f.name for f in dataclasses.fields(ProbeInfo)}
+    probes = {name: set(s["$defs"]["probe"]["properties"]) for name, s in SCHEMAS.items()}
+    assert probes["hessay.report/2"] == fields
+    assert probes["hessay.report/1"] == fields - {"mean", "features"}
+
+
+def with_mean(mean: object, **changes: Any) -> Report:
+    probe = dataclasses.replace(sample().probe, mean=mean, **changes)
+    return sample(probe=probe, schema="hessay.report/2")
+
+
+def test_mean_and_features_go_through_json_in_version_2_only() -> None:
+    report = with_mean(np.linspace(0, 1, 64)).with_features([f"f{i}" for i in range(64)])
+    document = json.loads(report.to_json())
+    VALIDATORS["hessay.report/2"].validate(document)
+    assert not VALIDATOR.is_valid(document)
+    assert Report.from_json(report.to_json()) == report
+    assert sample().with_features(["x"] * 64).schema == "hessay.report/2"
+    # One that says it is of version 1 has neither; a reader of version 1 would not know them.
+    document["schema"] = "hessay.report/1"
+    with pytest.raises(ArgumentError, match="unknown fields: 'features', 'mean'"):
+        Report.from_json(json.dumps(document))
+    with pytest.raises(ArgumentError, match=r"are of hessay\.report/2, not of hessay\.report/1"):
+        sample(probe=report.probe)
+
+
+def test_a_later_version_is_named_before_its_fields() -> None:
+    document = json.loads(SAMPLE.read_text("utf-8")) | {"schema": "hessay.report/3", "news": 1}
+    with pytest.raises(ArgumentError, match="a later version needs a later hessay"):
+        Report.from_json(json.dumps(document))
+
+
+def test_mean_and_features_have_one_entry_a_coordinate_and_a_mean_is_bounded() -> None:
+    with pytest.raises(ArgumentError, match=r"probe\.mean must have one entry .* 64 .* got 63"):
+        with_mean(np.zeros(63))
+    with pytest.raises(ArgumentError, match=r"probe\.features must have one entry .* got 2"):
+        sample().with_features(["a", "b"])
+    with pytest.raises(NonFinite, match=r"ProbeInfo\.mean\[0\]"):
+        with_mean((float("nan"), *[0.0] * 63))
+    large = MOST_MEANS + 1
+    with pytest.raises(ArgumentError, match="kept up to 196608 coordinates, got 196609"):
+        ProbeInfo("d", 1, (large,), False, None, mean=(0.0,) * large)
 
 
 def replaced(path: str, value: object) -> Callable[[dict[str, Any]], None]:
@@ -138,7 +192,7 @@ def replaced(path: str, value: object) -> Callable[[dict[str, Any]], None]:
         (replaced("trigger_direction", [1.0]), "length 64", False),
         (replaced("spectrum.values", [1.0, 2.0]), "largest first", False),
         (replaced("spectrum.n_outliers", 25), r"in \[0, 24\]", False),
-        (replaced("schema", "hessay.report/2"), "schema must be hessay.report/1", True),
+        (replaced("schema", "hessay.report/3"), "schema must be hessay.report/1 or", True),
         (replaced("probe.input_shape", [8, 0]), "sides of input_shape", True),
     ],
 )

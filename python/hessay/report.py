@@ -1,7 +1,8 @@
 """What a scan found, as frozen data: every number with its unit and the method behind it.
 
 A :class:`Report` goes to JSON and back without loss. The schema is shipped in
-``hessay/schema/report-1.json``; its version stands in every report (``hessay.report/1``).
+``hessay/schema/report-2.json``; its version stands in every report (``hessay.report/2``). Reports of
+version 1, without ``probe.mean`` and ``probe.features``, are read, and written again as they were.
 The same seed on the same device gives the same bytes, except for ``seconds``.
 """
 
@@ -10,15 +11,17 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from hessay import _versions
 from hessay._structure import decode, encode, freeze
+from hessay._versions import SCHEMA
 from hessay.errors import ArgumentError, HessayError
 from hessay.verdict import Verdict
 
-SCHEMA = "hessay.report/1"
+MOST_MEANS = 3 * 256 * 256  # inputs with more coordinates leave no mean in a report
 
 
 def _require(condition: bool, message: str) -> None:
@@ -128,12 +131,26 @@ class ProbeInfo:
     input_shape: tuple[int, ...]  # of one probe
     has_targets: bool
     accuracy: float | None  # of the model on the probe, [0, 1]; None without targets
+    # (d,) in input units, beside a trigger direction; None where there is none or d > MOST_MEANS
+    mean: tuple[float, ...] | None = None
+    features: tuple[str, ...] | None = None  # (d,) names, where somebody gave them
 
     def __post_init__(self) -> None:
         freeze(self)
         _require(self.n >= 1, f"a probe has at least one input, got n = {self.n}")
         _require(all(side >= 1 for side in self.input_shape), "sides of input_shape must be >= 1")
         _require_share("accuracy", self.accuracy)
+        d = math.prod(self.input_shape)
+        for name, entries in (("mean", self.mean), ("features", self.features)):
+            _require(
+                entries is None or len(entries) == d,
+                f"probe.{name} must have one entry for each of {d} coordinates, got "
+                f"{len(entries or ())}",
+            )
+        _require(
+            self.mean is None or d <= MOST_MEANS,
+            f"a probe mean is kept up to {MOST_MEANS} coordinates, got {d}; leave it out",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +189,11 @@ class Report:
 
     def __post_init__(self) -> None:
         freeze(self)
-        _require(self.schema == SCHEMA, f"schema must be {SCHEMA}, got {self.schema!r:.60}")
+        _versions.require_known(self.schema)
+        _require(
+            self.schema == SCHEMA or (self.probe.mean is None and self.probe.features is None),
+            f"probe.mean and probe.features are of {SCHEMA}, not of {self.schema}",
+        )
         _require(0 < self.alpha < 1, f"alpha must lie in (0, 1), got {self.alpha}")
         _require(self.seed >= 0, f"seed must be >= 0, got {self.seed}")
         _require_share("p_value", self.p_value)
@@ -212,7 +233,8 @@ class Report:
 
     def to_json(self) -> str:
         """Write the report as JSON: ASCII, keys sorted, NaN never written, newline at the end."""
-        return json.dumps(encode(self), sort_keys=True, indent=1, allow_nan=False) + "\n"
+        document = _versions.as_written(encode(self))
+        return json.dumps(document, sort_keys=True, indent=1, allow_nan=False) + "\n"
 
     @staticmethod
     def from_json(text: str | bytes) -> Report:
@@ -221,7 +243,7 @@ class Report:
         Parameters
         ----------
         text : str or bytes
-            What :meth:`to_json` wrote.
+            What :meth:`to_json` wrote, in this version or an earlier one.
 
         Returns
         -------
@@ -231,21 +253,32 @@ class Report:
         Raises
         ------
         ArgumentError
-            Not JSON, a field is unknown, missing, repeated or of the wrong type, or a number is
-            not finite.
+            Not JSON, of a later version, a field is unknown, missing, repeated or of the wrong
+            type, or a number is not finite.
         """
-        try:
-            document = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
-        except ArgumentError:
-            raise
-        except (ValueError, RecursionError) as error:
-            raise ArgumentError(f"not a report: this is no JSON document ({error})") from None
+        document = _versions.read(text)
         try:
             return decode(Report, document)
         except ArgumentError:
             raise
         except (HessayError, OverflowError) as error:
             raise ArgumentError(f"not a report: {error}") from None
+
+    def with_features(self, names: Sequence[str]) -> Report:
+        """Return the same report with names for the coordinates of an input.
+
+        Parameters
+        ----------
+        names : sequence of str
+            (d,), in the order of the flattened input; pages name the columns of a table by them.
+
+        Raises
+        ------
+        ArgumentError
+            There is not one name for each coordinate, or one is no string.
+        """
+        probe = replace(self.probe, features=tuple(names))
+        return replace(self, probe=probe, schema=SCHEMA)
 
     def to_html(self, path: str | os.PathLike[str]) -> None:
         """Write the report as one self-contained page, in place or not at all.
@@ -263,16 +296,3 @@ class Report:
         from hessay import render
 
         render.write(render.html(self), path)
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    document = dict(pairs)
-    if len(document) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ArgumentError(f"not a report: the field {twice!r:.60} stands there twice")
-    return document
-
-
-def _refuse_constant(name: str) -> None:
-    raise ArgumentError(f"not a report: {name} is no number; a report holds finite numbers only")

@@ -63,6 +63,10 @@ def rank(
             help="Write every sample there, as its name ends: .csv or .json.",
         ),
     ] = None,
+    html: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Write a page that shows the top samples there."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no remarks.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
 ) -> int:
@@ -82,6 +86,10 @@ def rank(
             from hessay.render.files import check_writable
 
             check_writable(target)
+        if html is not None:
+            from hessay.cli.rank_page import check_page
+
+            check_page(html, target)
         from hessay.detector.suspects import ReachUndefined
 
         try:
@@ -97,6 +105,22 @@ def rank(
             write(ranking.to_json(fdr) if as_json else ranking.to_csv(fdr), target)
             if not quiet:
                 complain(f"all {ranking.n} samples are in {target}", "note")
+        if html is not None:
+            from hessay.cli.rank_page import write_page
+            from hessay.probe import Probe
+
+            given = (("--arch", arch), ("--data", data), ("--probe", probe), ("--report", report))
+            write_page(
+                html,
+                ranking,
+                data,
+                Probe.load(probe).shape,
+                model=model,
+                given=given,
+                fdr=fdr,
+                top=top,
+                quiet=quiet,
+            )
         emit(ranking.to_json(fdr) if as_json and target is None else describe(ranking, fdr, top))
         return 1 if selected else 0 if ranking.conclusive else 3
 

@@ -15,10 +15,18 @@ from hessay.detector.measure import Measurement
 from hessay.detector.reference_table import ReferenceTable
 from hessay.detector.statistics import PrincipalDirections
 from hessay.hessian.model.evaluate import Model
+from hessay.hessian.model.from_module import FromModule
 from hessay.hessian.model.inspect import device_of, parameter_count
 from hessay.loading import describe, model_digest
 from hessay.probe import Probe
-from hessay.report import Evidence, ModelInfo, ProbeInfo, Report, SpectrumSummary
+from hessay.report import (
+    MOST_MEANS,
+    Evidence,
+    ModelInfo,
+    ProbeInfo,
+    Report,
+    SpectrumSummary,
+)
 from hessay.verdict import Verdict
 
 
@@ -93,6 +101,7 @@ def compose(
             input_shape=probe.shape,
             has_targets=probe.targets is not None,
             accuracy=found.accuracy,
+            mean=None if direction is None else _mean(model, probe),
         ),
         seed=seed,
         settings=_settings(directions, found, references),
@@ -108,6 +117,15 @@ def compose(
         },
         seconds=seconds,
     )
+
+
+def _mean(model: Model, probe: Probe) -> tuple[float, ...] | None:
+    """Average input, (d,), for what a trigger direction is drawn over; None inside a model."""
+    if probe.d > MOST_MEANS or isinstance(model, FromModule):
+        return None
+    mean = probe.flat.double().mean(dim=0).tolist()
+    # Six digits are far more than a picture has, and half the bytes of all.
+    return tuple(float(f"{value:.6g}") for value in mean)
 
 
 def _settings(

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from importlib import resources
-from typing import Any
-
-from hessay._printable import printable
-from hessay.errors import ArgumentError
-from hessay.render import pixels, svg, wording
+from hessay.render import class_chart, features, pixels, spectrum_chart, wording
+from hessay.render.environment import template
+from hessay.render.summary import summary
 from hessay.report import Report
-from hessay.verdict import Verdict
 
-_WIDE, _NARROW = 860, 340  # px: the page's column on a desk, and on a phone of 400 px
+_WIDE, _NARROW = 860, 320  # px: the page's column on a desk, and on a phone of 360 px
 
 
 def html(report: Report) -> str:
@@ -31,75 +27,65 @@ def html(report: Report) -> str:
     ArgumentError
         jinja2 is missing.
     """
-    try:
-        import jinja2
-        import markupsafe
-    except ImportError:
-        raise ArgumentError(
-            "an HTML report needs jinja2, which is not installed; pip install 'hessay[cli]'"
-        ) from None
-
-    def harmless(value: Any) -> Any:
-        # Drawings are escaped where they are made; everything else is spelled out, then escaped.
-        plain = isinstance(value, str) and not isinstance(value, markupsafe.Markup)
-        return printable(value) if plain else value
-
-    environment = jinja2.Environment(
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=harmless,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "number": wording.number,
-        "percent": wording.percent,
-        "unit": wording.pretty_unit,
-        "sentence": wording.sentence,
-    }
-    template = resources.files("hessay.render").joinpath("page.html.j2").read_text("utf-8")
-    shown = svg.strongest_classes(report)
-    drawings = {
-        name: [markupsafe.Markup(one) for one in both]
-        for name, both in {"spectrum": _spectra(report), "bars": _bars(report)}.items()
-    }
-    return environment.from_string(template).render(
+    page = template("report.html.j2")
+    bars = class_chart.class_bars(report)
+    drawn = _pictures(report)
+    return page.render(
         report=report,
         sign=wording.SIGNS[report.verdict],
         kind=report.verdict.name.lower(),
         headline=wording.headline(report),
         comparison=wording.comparison(report),
-        advice=_ADVICE[report.verdict],
-        drawings=drawings,
-        shown=shown,
-        bar_threshold=svg.bar_threshold(report),
-        pictures=_pictures(report),
+        answers=summary(report),
+        bars=bars,
+        bar_drawings=[]
+        if bars is None
+        else [class_chart.draw(bars, report.flagged_class, width) for width in (_WIDE, _NARROW)],
+        map_drawings=_maps(report),
+        cycles=[] if report.class_map is None else class_chart.cycles(report.class_map),
+        spectra=_spectra(report),
+        undrawn=0 if report.spectrum is None else spectrum_chart.hidden(report.spectrum),
+        pictures=drawn,
+        scale="" if drawn is None else pixels.scale(drawn),
+        grey_scale=_grey_scale(drawn),
+        features=features.feature_rows(report) if _is_table(report, drawn) else [],
+        positions=features.position_rows(report) if "wrt" in report.settings else [],
         rows=[wording.evidence_row(item) for item in report.evidence],
+        standing=[wording.standing(item) for item in report.evidence],
         facts=list(wording.facts(report)),
         command=wording.repeat_command(report),
+        is_shell=wording.is_shell_command(report),
     )
-
-
-_ADVICE = {
-    Verdict.CLEAN: "This is not a proof of purity: the list of what was not excluded stands below.",
-    Verdict.FLAGGED: "Do not deploy the model before somebody has looked at the data of that class.",
-    Verdict.INCONCLUSIVE: "Nothing is known about the model yet. The reasons say what would help.",
-}
 
 
 def _spectra(report: Report) -> list[str]:
     if report.spectrum is None:
         return []
-    drawn = [svg.spectrum(report.spectrum, width) for width in (_WIDE, _NARROW)]
+    drawn = [spectrum_chart.spectrum(report.spectrum, width) for width in (_WIDE, _NARROW)]
     return drawn if all(drawn) else []
 
 
-def _bars(report: Report) -> list[str]:
-    drawn = [svg.bars(report, width) for width in (_WIDE, _NARROW)]
-    return drawn if all(drawn) else []
-
-
-def _pictures(report: Report) -> list[pixels.Picture]:
-    if report.trigger_direction is None:
+def _maps(report: Report) -> list[str]:
+    if report.class_map is None:
         return []
-    return pixels.pictures(report.trigger_direction, report.probe.input_shape)
+    drawn = [class_chart.draw_map(report.class_map, width) for width in (_WIDE, _NARROW)]
+    return drawn if all(drawn) else []
+
+
+def _pictures(report: Report) -> pixels.Pictures | None:
+    # What a module returns is no picture, whatever its shape; nor are columns that have names.
+    inside = "wrt" in report.settings or report.probe.features is not None
+    if report.trigger_direction is None or inside:
+        return None
+    return pixels.pictures(report.trigger_direction, report.probe.input_shape, report.probe.mean)
+
+
+def _grey_scale(drawn: pixels.Pictures | None) -> str:
+    if drawn is None or drawn.low is None or drawn.high is None:
+        return ""
+    return pixels.grey_scale(drawn.low, drawn.high)
+
+
+def _is_table(report: Report, drawn: pixels.Pictures | None) -> bool:
+    # A flat input may be a picture or a table of as many columns: then it is shown as both.
+    return drawn is None or len(report.probe.input_shape) == 1

@@ -59,19 +59,19 @@ def path_plot(steps: Sequence[dict[str, Any]], tss: float, taken: int, width: in
     longest = max(len(w) for w in words) if named else 0
     height = base + 40 + (min(longest, 24) * _LETTER * 0.75 if named else 0)
     drawing = f"{len(steps)} steps, R2 from {shares[0]:.3f} to {shares[-1]:.3f}"
-    parts = [svg._open("path", width, height, drawing)]
+    parts = [svg.head("path", width, height, drawing)]
     for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
         y = base - tick * (base - top)
-        parts.append(svg._line("grid", left, y, width - 10, y))
-        parts.append(svg._text("tick", left - 8, y + 4, f"{tick:g}", "end"))
-    parts.append(svg._text("axis-title", 4, 12, "R², share of the sum of squares explained"))
+        parts.append(svg.line("grid", left, y, width - 10, y))
+        parts.append(svg.text("tick", left - 8, y + 4, f"{tick:g}", "end"))
+    parts.append(svg.text("axis-title", 4, 12, "R², share of the sum of squares explained"))
     before: tuple[float, float] | None = None
     for i, share in enumerate(shares):
         x, y = left + gap * (i + 0.5), base - share * (base - top)
         if before is not None:
-            parts.append(svg._line("stem", *before, x, y))
+            parts.append(svg.line("stem", *before, x, y))
         before = x, y
-        mark = svg._diamond if steps[i]["action"] == "drop" else svg._circle
+        mark = svg.diamond if steps[i]["action"] == "drop" else svg.circle
         parts.append(mark(x, y, 4.5 if i < taken else 2.0))
         if named:
             cut = words[i] if len(words[i]) <= 24 else words[i][:23] + "…"

@@ -99,21 +99,38 @@ def facts(report: Report) -> Iterator[tuple[str, str]]:
     yield "probe digest", f"sha256 {probe.digest}"
 
 
+def standing(item: Evidence) -> str:
+    """Say on which side of its threshold a statistic stands; empty without one."""
+    if item.threshold is None:
+        return ""
+    return "▲ above" if item.value > item.threshold else "not above"
+
+
+def is_shell_command(report: Report) -> bool:
+    """Whether the scan was one of files, which a shell can repeat."""
+    arch, data = report.settings.get("arch"), report.settings.get("data")
+    return bool(report.model.source) and isinstance(arch, str) and isinstance(data, str)
+
+
 def repeat_command(report: Report) -> str:
     """Give the shell command, or the line of Python, that repeats the scan."""
-    arch, data = report.settings.get("arch"), report.settings.get("data")
-    if report.model.source and isinstance(arch, str) and isinstance(data, str):
-        words = ["--arch", arch, "--data", data, "--alpha", f"{report.alpha!r}"]
-        for option in ("references", "holdout"):
-            given = report.settings.get(f"{option}_from")
-            words += [f"--{option}", given] if isinstance(given, str) else []
-        how = report.settings.get("preprocessing")
-        words += ["--preprocessing", how] if isinstance(how, str) else []
-        wrt = report.settings.get("wrt")
-        words += ["--wrt", wrt] if isinstance(wrt, str) else []
-        words += ["--seed", str(report.seed)]
-        # "--" is not needed for a path that cannot be taken for an option.
-        source = report.model.source
-        source = f"./{source}" if source.startswith("-") else source
-        return "hessay scan " + " ".join(shell_word(word) for word in (source, *words))
-    return f"hessay.scan(model, probe, alpha={report.alpha!r}, seed={report.seed})"
+    given = report.settings
+    wrt = given.get("wrt")
+    if not is_shell_command(report):
+        options = [] if not isinstance(wrt, str) else [f"wrt={wrt!r}"]
+        options += ["references=references"] if given.get("references", 0) != 0 else []
+        more = "".join(f", {word}" for word in options)
+        return f"hessay.scan(model, probe, alpha={report.alpha!r}, seed={report.seed}{more})"
+    words = ["--arch", str(given["arch"]), "--data", str(given["data"])]
+    words += ["--alpha", f"{report.alpha!r}"]
+    for option in ("references", "holdout"):
+        named = given.get(f"{option}_from")
+        words += [f"--{option}", named] if isinstance(named, str) else []
+    how = given.get("preprocessing")
+    words += ["--preprocessing", how] if isinstance(how, str) else []
+    words += ["--wrt", wrt] if isinstance(wrt, str) else []
+    words += ["--seed", str(report.seed)]
+    # "--" is not needed for a path that cannot be taken for an option.
+    source = report.model.source
+    source = f"./{source}" if source.startswith("-") else source
+    return "hessay scan " + " ".join(shell_word(word) for word in (source, *words))
