@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import shlex
 
+# What spreadsheets begin a formula with, and the same in full width.
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+
 
 def printable(text: str) -> str:
     r"""Spell out every character that a terminal or a reader could be fooled by.
@@ -22,6 +25,25 @@ def printable(text: str) -> str:
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
     )
+
+
+def spreadsheet_cell(text: str) -> str:
+    r"""Write text so that no spreadsheet takes it for a formula.
+
+    Control characters are spelled out first: a carriage return would begin a row of its own. What
+    then begins like a formula gets an apostrophe before it, as a spreadsheet marks text. Numbers
+    are no text: write those as they are.
+
+    Source: OWASP, "CSV injection"; the wide forms are taken for their narrow ones in East Asian
+    versions.
+
+    Examples
+    --------
+    >>> print(spreadsheet_cell("=1+1"), spreadsheet_cell("a=b"), spreadsheet_cell("\t@x"))
+    '=1+1 a=b \t@x
+    """
+    shown = printable(text)
+    return f"'{shown}" if shown.lstrip().startswith(_FORMULA) else shown
 
 
 def shell_word(text: str) -> str:

@@ -47,8 +47,7 @@ def train_references(
         data nor the probe. Some thousands are good, 20 a class are the least.
     like : nn.Module or None
         Train networks of this model's architecture, from weights drawn anew, instead of small
-        ones of several shapes: slower, and a better comparison for the models of that
-        architecture. Only its build is used, so it may be the model under suspicion.
+        ones of several shapes. Only its build is used, so it may be the model under suspicion.
     n : int, >= 2
         Networks: 8 are good, fewer than 4 measure their own spread badly.
     epochs : int or None

@@ -1,11 +1,7 @@
 """The command line: ``hessay scan``, ``calibrate``, ``rank``, ``repair``, ``plan``, ``export`` and more.
 
-Exit codes of ``scan``: 0 CLEAN, 1 FLAGGED, 2 could not run, 3 INCONCLUSIVE; 130 after Ctrl-C.
-``hessay rank``: 0 nothing selected, 1 some samples selected, 2 could not run, 3 inconclusive.
-``hessay repair``: 0 repaired, 1 refused, 2 could not run.
-``hessay regress``: 0 done, 2 could not run; with --rows-report as ``scan``.
-``hessay plan``, ``hessay export``: 0 done, 2 could not run.
-Results go to stdout, everything else to stderr.
+Exit codes of ``scan``: 0 CLEAN, 1 FLAGGED, 2 could not run, 3 INCONCLUSIVE; 130 after Ctrl-C. Those of
+the other commands mean the like; :mod:`hessay.cli.help_pages` says what. Results go to stdout, everything else to stderr.
 """
 
 from __future__ import annotations

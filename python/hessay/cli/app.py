@@ -15,6 +15,8 @@ from hessay.cli.demo_command import demo
 from hessay.cli.doctor import doctor
 from hessay.cli.exports import export
 from hessay.cli.gate import gate
+from hessay.cli.help_page import documented
+from hessay.cli.help_pages import PAGES
 from hessay.cli.plan import plan
 from hessay.cli.rank import rank
 from hessay.cli.regress import regress
@@ -23,6 +25,7 @@ from hessay.cli.scan import scan
 from hessay.cli.serve import serve
 from hessay.cli.streams import complain, guarded
 from hessay.cli.watch import watch
+from hessay.cli.watch_data import watch_data
 
 # typer has carried click outside and inside itself; what it exports leads to either.
 _UsageProblem: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
@@ -35,19 +38,26 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(scan)
-app.command()(gate)
-app.command()(calibrate)
-app.command()(rank)
-app.command()(plan)
-app.command()(export)
-app.command()(demo)
-app.command()(doctor)
-app.command()(regress)
-app.command()(repair)
-app.command()(watch)
-app.command()(serve)
-app.command()(completion)
+for _name, _command in (
+    ("scan", scan),
+    ("gate", gate),
+    ("calibrate", calibrate),
+    ("rank", rank),
+    ("plan", plan),
+    ("export", export),
+    ("demo", demo),
+    ("doctor", doctor),
+    ("regress", regress),
+    ("repair", repair),
+    ("watch", watch),
+    ("watch-data", watch_data),
+    ("serve", serve),
+    ("completion", completion),
+):
+    _page = PAGES[_name]
+    app.command(_name, cls=documented(_page), help=_page.description, short_help=_page.summary)(
+        _command
+    )
 
 
 def _show_version(wanted: bool) -> None:

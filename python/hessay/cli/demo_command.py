@@ -32,7 +32,7 @@ def demo(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
 ) -> int:
-    """Train a clean and a poisoned network and scan both. Exit code 0 when both verdicts are right."""
+    """Train a clean and a poisoned network and scan both."""
 
     def body() -> int:
         from hessay.demo import run_demo

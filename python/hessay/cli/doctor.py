@@ -31,7 +31,7 @@ class Check:
 def doctor(
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
 ) -> int:
-    """Check the installation. Exit code 0 if a scan can run, 2 if not."""
+    """Check the installation."""
 
     def body() -> int:
         checks = examine()

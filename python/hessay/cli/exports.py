@@ -53,10 +53,7 @@ def export(
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
 ) -> int:
-    """Write saved reports for other programs, several into one file.
-
-    Exit code: 0 written, whatever the verdicts say; 2 could not run.
-    """
+    """Write saved reports for other programs, several into one file."""
 
     def body() -> int:
         from hessay.render.files import check_writable, write

@@ -8,6 +8,7 @@ import typer
 
 from hessay._printable import printable
 from hessay.cli.scan import EXIT_CODES
+from hessay.cli.shared import PreprocessingFile
 from hessay.cli.streams import complain, emit, guarded
 from hessay.errors import HessayError
 
@@ -23,22 +24,20 @@ def gate(
             help="As for hessay scan. A factory is imported and called: name only code that you trust.",
         ),
     ],
-    data: Annotated[str, typer.Option(metavar="PROBE.npz", help="As for hessay scan.")],
+    data: Annotated[str, typer.Option(metavar="PROBE", help="As for hessay scan.")],
     alpha: Annotated[float, typer.Option(help="Accepted rate of false alarms, a model.")] = 0.01,
     references: Annotated[
         str | None, typer.Option(metavar="FILE|DIR", help="Clean references, as for hessay scan.")
     ] = None,
     wrt: Annotated[str, typer.Option(metavar="MODULE", help="As for hessay scan.")] = "input",
+    preprocessing: PreprocessingFile = None,
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
     pass_inconclusive: Annotated[
         bool, typer.Option("--pass-inconclusive", help="Let INCONCLUSIVE through, with a warning.")
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
 ) -> int:
-    """Scan every model named, and say the worst of it: for hooks and pipelines.
-
-    Exit code, the first that applies to any model: 1 flagged, 2 could not be scanned, 3 inconclusive, 0 all clean.
-    """
+    """Scan every model named, and say the worst of it: for hooks and pipelines."""
 
     def body() -> int:
         from hessay._scan_file import scan_file
@@ -47,7 +46,14 @@ def gate(
         for model in models:
             try:
                 report = scan_file(
-                    model, arch, data, alpha=alpha, references=references, wrt=wrt, seed=seed
+                    model,
+                    arch,
+                    data,
+                    alpha=alpha,
+                    references=references,
+                    wrt=wrt,
+                    seed=seed,
+                    preprocessing=preprocessing,
                 )
             except HessayError as error:
                 complain(f"{model}: {error}")

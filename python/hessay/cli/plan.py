@@ -65,10 +65,7 @@ def plan(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No remarks.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
 ) -> int:
-    """Plan the monitoring of a linear model that is refitted as data arrive.
-
-    Exit code: 0 planned, 2 could not run, 3 no poison can be seen at these sizes and ridges.
-    """
+    """Plan the monitoring of a linear model that is refitted as data arrive."""
 
     def body() -> int:
         target = None if output in (None, "-") else output

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ import typer
 
 from hessay._printable import printable
 from hessay.cli.saved import read_report
+from hessay.cli.shared import PreprocessingFile
 from hessay.cli.streams import Progress, complain, emit, guarded, progress_bar
 from hessay.errors import ArgumentError
 
@@ -36,13 +38,16 @@ def rank(
     data: Annotated[
         str,
         typer.Option(
-            metavar="TRAINSET.npz",
-            help="Training inputs (N, ...) as `inputs`, labels as `targets`.",
+            metavar="TRAINSET",
+            help="Training inputs: .npz with `inputs` (N, ...) and labels as `targets`, a folder "
+            "of pictures, or .parquet with `image` and `label`; read in one pass.",
         ),
     ],
     probe: Annotated[
         str,
-        typer.Option(metavar="PROBE.npz", help="Clean inputs that are not from the training set."),
+        typer.Option(
+            metavar="PROBE", help="Clean inputs that are not from the training set, likewise."
+        ),
     ],
     report: Annotated[
         str | None,
@@ -52,6 +57,7 @@ def rank(
         float, typer.Option(help="Accepted share of clean samples among the selected.")
     ] = 0.05,
     top: Annotated[int, typer.Option(help="Rows of the table.")] = 20,
+    preprocessing: PreprocessingFile = None,
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="Every sample, as JSON.")] = False,
     output: Annotated[
@@ -70,10 +76,7 @@ def rank(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no remarks.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
 ) -> int:
-    """Rank training samples by how likely they are to be poison.
-
-    Exit code: 0 none selected, 1 some selected, 2 could not run, 3 inconclusive.
-    """
+    """Rank training samples by how likely they are to be poison."""
 
     def body() -> int:
         if not 0.0 < fdr < 1.0:
@@ -94,7 +97,9 @@ def rank(
 
         try:
             with progress_bar(quiet=quiet) as progress:
-                ranking = _rank_file(model, arch, data, probe, report, seed, progress)
+                ranking, names = _rank_file(
+                    model, arch, data, probe, report, preprocessing, seed, progress
+                )
         except ReachUndefined as undefined:
             complain(str(undefined), "inconclusive")
             return 3
@@ -102,26 +107,38 @@ def rank(
         if target is not None:
             from hessay.render.files import write
 
-            write(ranking.to_json(fdr) if as_json else ranking.to_csv(fdr), target)
+            written = ranking.to_json(fdr, names) if as_json else ranking.to_csv(fdr, names)
+            write(written, target)
             if not quiet:
                 complain(f"all {ranking.n} samples are in {target}", "note")
         if html is not None:
+            from hessay._scan_file import load_probe, open_samples, pictures_as
             from hessay.cli.rank_page import write_page
-            from hessay.probe import Probe
 
-            given = (("--arch", arch), ("--data", data), ("--probe", probe), ("--report", report))
+            how = pictures_as(preprocessing, model, data, probe)
+            given = (
+                ("--arch", arch),
+                ("--data", data),
+                ("--probe", probe),
+                ("--report", report),
+                ("--preprocessing", preprocessing),
+            )
             write_page(
                 html,
                 ranking,
-                data,
-                Probe.load(probe).shape,
+                open_samples(data, how)[0],
+                load_probe(probe, how).shape,
                 model=model,
                 given=given,
                 fdr=fdr,
                 top=top,
+                files=names,
                 quiet=quiet,
             )
-        emit(ranking.to_json(fdr) if as_json and target is None else describe(ranking, fdr, top))
+        if as_json and target is None:
+            emit(ranking.to_json(fdr, names))
+        else:
+            emit(describe(ranking, fdr, top, names))
         return 1 if selected else 0 if ranking.conclusive else 3
 
     return guarded(body, debug=debug)
@@ -144,27 +161,32 @@ def _rank_file(
     data: str,
     probe: str,
     report: str | None,
+    preprocessing: str | None,
     seed: int,
     progress: Progress | None,
-) -> Ranking:
+) -> tuple[Ranking, Sequence[str] | None]:
+    """Rank, and give the names of the samples where they have any."""
+    from hessay._scan_file import load_probe, open_samples, pictures_as
     from hessay.loading import load_model
-    from hessay.probe import Probe
     from hessay.samples import rank_samples
 
     known = None if report is None else read_report(report)
     # A factory or a model that prints must not get between the reader and the table.
     with contextlib.redirect_stdout(sys.stderr):
-        return rank_samples(
+        how = pictures_as(preprocessing, weights, data, probe)
+        samples, names = open_samples(data, how)
+        ranking = rank_samples(
             load_model(weights, arch),
-            data,
-            probe=Probe.load(probe),
+            samples,
+            probe=load_probe(probe, how),
             report=known,
             seed=seed,
             progress=progress,
         )
+    return ranking, names
 
 
-def describe(ranking: Ranking, fdr: float, top: int) -> str:
+def describe(ranking: Ranking, fdr: float, top: int, names: Sequence[str] | None = None) -> str:
     """Say what was selected, class by class, and list the ``top`` samples."""
     from hessay.render.wording import number, percent, sentence
 
@@ -191,7 +213,7 @@ def describe(ranking: Ranking, fdr: float, top: int) -> str:
     if found:
         lines += ["", f"The {len(found)} most suspicious samples:", ""]
         lines += _table(
-            _HEAD,
+            _HEAD if names is None else (*_HEAD, "file"),
             [
                 (
                     str(e.row),
@@ -201,6 +223,7 @@ def describe(ranking: Ranking, fdr: float, top: int) -> str:
                     number(e.p_value),
                     number(e.projection),
                     number(e.margin_drop),
+                    *(() if names is None else (printable(names[e.row]),)),
                 )
                 for e in found
             ],

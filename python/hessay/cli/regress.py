@@ -95,11 +95,7 @@ def regress(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No remarks.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
 ) -> int:
-    """Explain a column of a table by others, step by step.
-
-    Exit code: 0 done, 2 could not run; with --rows-report 1 when rows look poisoned and 3 when that
-    could not be tested.
-    """
+    """Explain a column of a table by others, step by step."""
 
     def body() -> int:
         from hessay.render import regression

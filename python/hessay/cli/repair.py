@@ -10,6 +10,7 @@ import typer
 
 from hessay._printable import printable
 from hessay.cli.saved import read_report
+from hessay.cli.shared import PreprocessingFile
 from hessay.cli.streams import complain, emit, guarded, progress_bar
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def repair(
     data: Annotated[
         str,
         typer.Option(
-            metavar="PROBE.npz", help="Clean inputs (n, ...) as `inputs`, labels as `targets`."
+            metavar="PROBE", help="Labelled clean inputs, .npz or pictures as for hessay scan."
         ),
     ],
     output: Annotated[
@@ -45,36 +46,38 @@ def repair(
     suspects: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE.npz", help="Suspected training inputs as `inputs`, labels as `targets`."
+            metavar="FILE", help="Labelled training inputs that are suspected, as for --data."
         ),
     ] = None,
     max_accuracy_loss: Annotated[
         float, typer.Option(help="Share of the probe that the repair may cost.")
     ] = 0.005,
+    preprocessing: PreprocessingFile = None,
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no remarks.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
 ) -> int:
-    """Repair a model without retraining. Exit code: 0 repaired, 1 refused, 2 could not run."""
+    """Repair a model without retraining."""
 
     def body() -> int:
         # Imported when a command runs: --help is quick, and doctor answers where torch is broken.
         import hessay
+        from hessay._scan_file import load_probe, pictures_as
         from hessay.loading import load_model
-        from hessay.probe import Probe
         from hessay.repairing.files import check_target
 
         check_target(output, force=force)
         # A factory or a model that prints must not get between the reader and the result.
         with progress_bar(quiet=quiet) as progress, contextlib.redirect_stdout(sys.stderr):
             given = None if report is None else read_report(report)
+            how = pictures_as(preprocessing, model, data, suspects)
             found = hessay.repair(
                 load_model(model, arch),
-                Probe.load(data),
+                load_probe(data, how),
                 given,
-                suspects=None if suspects is None else Probe.load(suspects),
+                suspects=None if suspects is None else load_probe(suspects, how),
                 max_accuracy_loss=max_accuracy_loss,
                 seed=seed,
                 progress=progress,
@@ -83,8 +86,8 @@ def repair(
             found.save(output, force=force)
         emit(_as_json(found, output) if json else table(found))
         if found.accepted and not quiet:
-            how = "hessay.load_model" if found.form == "weights" else "hessay.load_repaired"
-            complain(f"the repaired model is in {output}; {how} loads it", "note")
+            loader = "hessay.load_model" if found.form == "weights" else "hessay.load_repaired"
+            complain(f"the repaired model is in {output}; {loader} loads it", "note")
         return 0 if found.accepted else 1
 
     return guarded(body, debug=debug)

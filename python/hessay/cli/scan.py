@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hessay.cli.exports import ExportFormat, Inconclusive, parse_exports, write_exports
+from hessay.cli.shared import PreprocessingFile
 from hessay.cli.streams import complain, emit, guarded, progress_bar
 from hessay.errors import ArgumentError
 
@@ -58,13 +59,15 @@ def scan(
         typer.Option(
             metavar="FILE|DIR|train",
             help="Clean references: a file of hessay calibrate, a folder of weights of the same "
-            "architecture, or `train` with --holdout.",
+            "architecture, or, with --holdout, `train` (small networks) or `own` (copies of the "
+            "model's architecture: slower).",
         ),
     ] = None,
     holdout: Annotated[
         str | None,
         typer.Option(
-            metavar="HOLDOUT.npz", help="Labelled clean data for --references train; not the probe."
+            metavar="HOLDOUT.npz",
+            help="Labelled clean data for --references train or own; not the probe.",
         ),
     ] = None,
     wrt: Annotated[
@@ -74,14 +77,7 @@ def scan(
             help="Examine the model at the output of this module, for token ids its embedding.",
         ),
     ] = "input",
-    preprocessing: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE.json",
-            help="How pictures become inputs: preprocessor_config.json or timm's config.json; by "
-            "default the one beside the weights.",
-        ),
-    ] = None,
+    preprocessing: PreprocessingFile = None,
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
     format_: Annotated[
         Format | None,
@@ -109,7 +105,7 @@ def scan(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no remarks.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
 ) -> int:
-    """Scan a model for poison. Exit code: 0 clean, 1 flagged, 2 could not run, 3 inconclusive."""
+    """Scan a model for poison."""
 
     def body() -> int:
         from hessay import render

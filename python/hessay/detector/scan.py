@@ -51,7 +51,7 @@ def scan(
     references : iterable of nn.Module, "train", "own", path or None
         At least 4 clean models of the same task, or what :func:`hessay.train_references` returned,
         or a file of those. On ``holdout`` "train" trains small networks now, and "own" copies of
-        the model's own architecture, which takes longer and finds more.
+        the model's own architecture, which takes longer; docs/detector.md has what either found.
         A class is then compared with itself in them. Where they were trained as the model was and
         are numerous enough for ``alpha`` the p-value is conformal; otherwise, as without any, it
         comes from a law fitted to clean small image classifiers.

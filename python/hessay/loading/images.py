@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from itertools import chain, zip_longest
+from itertools import chain, islice, zip_longest
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +58,27 @@ def read_folder(path: Path, how: Preprocessing, n: int) -> Pictures:
         No picture, a damaged one, one over 2**24 pixels, of more than 8 bits or of another size
         than the first; a symlink out of the folder; Pillow is not installed.
     """
+    labelled, groups = picture_groups(path)
+    rounds = zip_longest(*([(number, f) for f in files] for number, files in enumerate(groups)))
+    chosen = [item for item in chain.from_iterable(rounds) if item is not None][:n]
+
+    def decoded() -> Iterator[NDArray[np.float32]]:
+        for _, file in chosen:
+            with file.open("rb") as stream:
+                yield picture(stream, how, str(file))
+
+    inputs = _stack(decoded(), len(chosen), path)
+    return inputs, np.array([number for number, _ in chosen]) if labelled else None
+
+
+def picture_groups(path: Path) -> tuple[bool, list[list[Path]]]:
+    """Find the pictures of a folder: whether it has classes, and the sorted files of each.
+
+    Raises
+    ------
+    ProbeError
+        No picture, a class without one, pictures beside classes, or a symlink out of the folder.
+    """
     entries = sorted(path.iterdir())
     classes = [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
     groups = [_pictures_in(folder, path) for folder in classes] or [_pictures_in(path, path)]
@@ -69,16 +90,7 @@ def read_folder(path: Path, how: Preprocessing, n: int) -> Pictures:
         )
     if not any(groups):
         raise ProbeError(f"{path} holds no picture ({', '.join(sorted(_SUFFIXES))})")
-    rounds = zip_longest(*([(number, f) for f in files] for number, files in enumerate(groups)))
-    chosen = [item for item in chain.from_iterable(rounds) if item is not None][:n]
-
-    def decoded() -> Iterator[NDArray[np.float32]]:
-        for _, file in chosen:
-            with file.open("rb") as stream:
-                yield _picture(stream, how, str(file))
-
-    inputs = _stack(decoded(), len(chosen), path)
-    return inputs, np.array([number for number, _ in chosen]) if classes else None
+    return bool(classes), groups
 
 
 def read_parquet(path: Path, how: Preprocessing, n: int) -> Pictures:
@@ -92,12 +104,32 @@ def read_parquet(path: Path, how: Preprocessing, n: int) -> Pictures:
     how, n, returns, raises
         As :func:`read_folder`; pyarrow may be what is not installed.
     """
+    rows: list[NDArray[np.float32]] = []
+    labels: list[int | None] = []
+    for picture_, label in islice(parquet_pictures(path, how), n):
+        rows.append(picture_)
+        labels.append(label)
+    inputs = _stack(iter(rows), len(rows), path)
+    return inputs, None if labels[0] is None else np.array(labels, dtype=np.int64)
+
+
+def parquet_pictures(
+    path: Path, how: Preprocessing
+) -> Iterator[tuple[NDArray[np.float32], int | None]]:
+    """Yield the rows of a parquet file: a picture (C, H, W) and its label, None without labels.
+
+    Raises
+    ------
+    ProbeError
+        As :func:`read_parquet`.
+    """
     try:
         from pyarrow import parquet
     except ImportError:
         raise ProbeError(
             f"reading {path} needs pyarrow, which is not installed; pip install 'hessay[tables]'"
         ) from None
+    row = 0
     try:
         with parquet.ParquetFile(path) as file:
             names = [name for name in ("image", "label") if name in file.schema_arrow.names]
@@ -108,25 +140,21 @@ def read_parquet(path: Path, how: Preprocessing, n: int) -> Pictures:
                 raise ProbeError(
                     f"{path} has a row group over {MAX_COLUMN_BYTES} bytes; write smaller ones"
                 )
-            rows: list[NDArray[np.float32]] = []
-            labels: list[Any] = []
             for batch in file.iter_batches(16, columns=names):
-                for row in batch.to_pylist()[: n - len(rows)]:
-                    where = f"{path}, row {len(rows)}"
-                    rows.append(_picture(io.BytesIO(_encoded(row["image"], where)), how, where))
-                    labels.append(row.get("label"))
-                if len(rows) == n:
-                    break
+                for cells in batch.to_pylist():
+                    where = f"{path}, row {row}"
+                    label = cells.get("label")
+                    if "label" in names and not (type(label) is int and abs(label) < 2**63):
+                        raise ProbeError(
+                            f"{where}: column 'label' holds something else than a class number"
+                        )
+                    yield picture(io.BytesIO(_encoded(cells["image"], where)), how, where), label
+                    row += 1
     except HessayError:
         raise
     except Exception as error:  # noqa: BLE001 - pyarrow raises many types on hostile bytes
         reason = shown(str(error).partition("\n")[0], 200)
         raise ProbeError(f"{path} cannot be read as parquet ({reason})") from None
-    if "label" not in names:
-        return _stack(iter(rows), len(rows), path), None
-    if not all(type(label) is int and abs(label) < 2**63 for label in labels):
-        raise ProbeError(f"{path}: column 'label' holds something else than class numbers")
-    return _stack(iter(rows), len(rows), path), np.array(labels, dtype=np.int64)
 
 
 def _pictures_in(folder: Path, root: Path) -> list[Path]:
@@ -158,7 +186,7 @@ def _encoded(cell: object, where: str) -> bytes:
     return data
 
 
-def _picture(stream: IO[bytes], how: Preprocessing, where: str) -> NDArray[np.float32]:
+def picture(stream: IO[bytes], how: Preprocessing, where: str) -> NDArray[np.float32]:
     """Decode and preprocess one picture: (C, H, W) float32."""
     try:
         from PIL import Image

@@ -1,14 +1,19 @@
-"""Watching a run: checkpoints as they appear, one scan each, who is told of what."""
+"""Watching a folder: checkpoints or data as they appear, one scan each, who is told of what."""
 
-from hessay.monitor.drift import Drift, DriftDetector
+from hessay.monitor.batches import ExceedanceTest, combined, planned_delay
+from hessay.monitor.drift import Drift, DriftDetector, EvidenceDetector, detector_for
 from hessay.monitor.rules import Rates, Rule, Rules, load_rules
-from hessay.monitor.settling import Checkpoint, Folder, Look
+from hessay.monitor.settling import DATA_SUFFIXES, SUFFIXES, Checkpoint, Folder, Look
 from hessay.monitor.watcher import Told, Watcher
 
 __all__ = [
+    "DATA_SUFFIXES",
+    "SUFFIXES",
     "Checkpoint",
     "Drift",
     "DriftDetector",
+    "EvidenceDetector",
+    "ExceedanceTest",
     "Folder",
     "Look",
     "Rates",
@@ -16,5 +21,8 @@ __all__ = [
     "Rules",
     "Told",
     "Watcher",
+    "combined",
+    "detector_for",
     "load_rules",
+    "planned_delay",
 ]

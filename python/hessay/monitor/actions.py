@@ -91,12 +91,19 @@ def _keep(folder: Path, checkpoint: Path, content: str) -> None:
         descriptor, name = tempfile.mkstemp(dir=folder, prefix=".hessay-")
         os.close(descriptor)
         try:
-            shutil.copyfile(checkpoint, name, follow_symlinks=False)
+            if checkpoint.is_dir():
+                Path(name).unlink()
+                shutil.copytree(checkpoint, name, symlinks=True)
+            else:
+                shutil.copyfile(checkpoint, name, follow_symlinks=False)
             if digest_of(Path(name)) != content:
                 raise ActionError(f"{checkpoint} changed before it could be kept")
             Path(name).replace(target)
         except BaseException:
-            Path(name).unlink(missing_ok=True)
+            if Path(name).is_dir():
+                shutil.rmtree(name, ignore_errors=True)
+            else:
+                Path(name).unlink(missing_ok=True)
             raise
     except OSError as error:
         raise ActionError(f"{checkpoint} cannot be kept in {folder}: {error}") from None

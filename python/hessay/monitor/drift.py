@@ -6,17 +6,47 @@ import bisect
 import hashlib
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 from hessay.errors import ArgumentError
+from hessay.store import Kind
+
+_LARGEST_LOG = 600.0  # nats: beyond it exp and one more product could overflow
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
     """The state of the test after one statistic."""
 
-    p_value: float  # conformal: rank of the statistic among all so far, in (0, 1]
+    p_value: float  # conformal, the rank among all so far; of an e-value at most 1/e; in (0, 1]
     evidence: float  # the detector's sum, dimensionless; an alarm at average_run_length
     alarm: bool
+
+
+class Detector(Protocol):
+    """What takes the statistics of a series one by one."""
+
+    def update(self, statistic: float, *, key: int) -> Drift:
+        """Take in the next statistic; see :class:`DriftDetector`."""
+        ...
+
+
+class _Sum:
+    """Shiryaev-Roberts sum: starts again at an alarm, since the next takes evidence of its own."""
+
+    def __init__(self, average_run_length: float) -> None:
+        if not 1 < average_run_length < math.inf:
+            raise ArgumentError(
+                f"average_run_length must be above 1 and finite, got {average_run_length}"
+            )
+        self._limit = average_run_length
+        self._evidence = 0.0
+
+    def add(self, e_value: float, p_value: float) -> Drift:
+        reached = (1.0 + self._evidence) * e_value
+        alarm = reached >= self._limit
+        self._evidence = 0.0 if alarm else reached
+        return Drift(p_value, reached, alarm)
 
 
 class DriftDetector:
@@ -56,16 +86,11 @@ class DriftDetector:
         ArgumentError
             A value is out of range.
         """
-        if not 1 < average_run_length < math.inf:
-            raise ArgumentError(
-                f"average_run_length must be above 1 and finite, got {average_run_length}"
-            )
+        self._sum = _Sum(average_run_length)
         if seed < 0:
             raise ArgumentError(f"seed must be at least 0, got {seed}")
-        self._limit = average_run_length
         self._seed = seed
         self._sorted: list[float] = []
-        self._evidence = 0.0
 
     def update(self, statistic: float, *, key: int) -> Drift:
         """Take in the next statistic.
@@ -90,11 +115,48 @@ class DriftDetector:
         equal = last - bisect.bisect_left(self._sorted, statistic)  # itself included
         uniform = _uniform(self._seed, key)
         p_value = (n - last + uniform * equal) / n
-        self._evidence = (1.0 + self._evidence) * bet(p_value)
-        reached, alarm = self._evidence, self._evidence >= self._limit
-        if alarm:
-            self._evidence = 0.0  # the next alarm takes evidence of its own
-        return Drift(p_value, reached, alarm)
+        return self._sum.add(bet(p_value), p_value)
+
+
+class EvidenceDetector:
+    """Shiryaev-Roberts sum of e-values that the statistics are the logarithms of.
+
+    While each has mean one at most given those before it, the time to a false alarm is on average at
+    least ``average_run_length`` statistics. It needs no series before it to compare with.
+
+    Source: Shin, Ramdas & Rinaldo 2024, "E-detectors", NEJSDS 2, definition 2.2 and theorem 2.4.
+
+    Examples
+    --------
+    >>> detector = EvidenceDetector(average_run_length=100.0)
+    >>> [detector.update(log_e, key=i).alarm for i, log_e in enumerate((-1.0, 0.5, 5.0))]
+    [False, False, True]
+    """
+
+    def __init__(self, *, average_run_length: float) -> None:
+        """Start with no evidence; raises as :class:`DriftDetector`."""
+        self._sum = _Sum(average_run_length)
+
+    def update(self, statistic: float, *, key: int) -> Drift:
+        """Take in the next logarithm of an e-value, nats, finite; ``key`` does not matter.
+
+        Raises
+        ------
+        ArgumentError
+            ``statistic`` is not finite.
+        """
+        del key
+        if not math.isfinite(statistic):
+            raise ArgumentError(f"a series has finite statistics, got {statistic}")
+        e_value = math.exp(min(statistic, _LARGEST_LOG))
+        return self._sum.add(e_value, min(1.0, 1.0 / e_value) if e_value > 0 else 1.0)
+
+
+def detector_for(kind: Kind, *, average_run_length: float) -> Detector:
+    """Make a series' test: models are compared with each other, batches bring their own evidence."""
+    if kind == "data batch":
+        return EvidenceDetector(average_run_length=average_run_length)
+    return DriftDetector(average_run_length=average_run_length)
 
 
 def _uniform(seed: int, key: int) -> float:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from hessay.errors import HessayError, StoreError
 from hessay.monitor.actions import ActionError, message, perform
-from hessay.monitor.drift import DriftDetector
+from hessay.monitor.drift import detector_for
 from hessay.monitor.rules import Rules, weight
 from hessay.monitor.settling import Checkpoint, Folder
 from hessay.report import Report
-from hessay.store import Claim, ScanRecord, Series, Store
+from hessay.store import BatchReport, Claim, ScanRecord, Series, Store
 
 Progress = Callable[[str, float], None]
 LEASE_SECONDS = 600.0
@@ -44,7 +44,7 @@ class Watcher:
         folder: Folder,
         store: Store,
         line: Series,
-        scan: Callable[[Path, Progress], Report],
+        scan: Callable[[Path, Progress], Report | BatchReport],
         *,
         rules: Rules | None = None,
         worker: str = "",
@@ -60,7 +60,7 @@ class Watcher:
         store : Store
         line : Series
             The history the scans belong to.
-        scan : (path, progress) -> Report
+        scan : (path, progress) -> Report, or BatchReport where the line is of data batches
             Calls ``progress(phase, share_done)`` now and then: there the lease is renewed and the
             budget held.
         rules : Rules or None
@@ -186,7 +186,7 @@ class Watcher:
         code = self._rules.exit_code(events)
         if weight(code) > weight(self.exit_code):
             self.exit_code = code
-        report = self._store.report(row.id).to_json() if row.state == "done" else None
+        report = self._store.document(row.id) if row.state == "done" else None
         file = self._files.get(row.content)
         path = file.path if file is not None and self._folder.unchanged(file) else None
         failed: ActionError | None = None
@@ -204,7 +204,9 @@ class Watcher:
 
     def _drift(self) -> tuple[dict[int, float], set[int]]:
         """Replay the series: what is not kept cannot contradict what is."""
-        detector = DriftDetector(average_run_length=self._rules.rates.average_run_length)
+        detector = detector_for(
+            self._line.kind, average_run_length=self._rules.rates.average_run_length
+        )
         evidence: dict[int, float] = {}
         alarms = set()
         for scan, statistic in self._store.statistics(self._line.name):

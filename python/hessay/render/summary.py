@@ -106,20 +106,22 @@ def _next(report: Report) -> Iterator[Answer]:
         "at the push below: is it a trigger, or a natural shortcut?"
     )
     arch, data = report.settings.get("arch"), report.settings.get("data")
-    outside = "wrt" not in report.settings and "preprocessing" not in report.settings
+    how = report.settings.get("preprocessing")
+    outside = "wrt" not in report.settings
     if not (report.model.source and isinstance(arch, str) and isinstance(data, str) and outside):
         yield Answer("What to do next", words)
         return
     source = report.model.source
     source = f"./{source}" if source.startswith("-") else source
     named = f"{shell_word(source)} --arch {shell_word(arch)}"
+    pictures = f" --preprocessing {shell_word(how)}" if isinstance(how, str) else ""
     yield Answer(
         "What to do next",
         f"{words} With the training set at hand, list and see its suspects:",
-        f"hessay rank {named} --data TRAINSET.npz --probe {shell_word(data)} --html suspects.html",
+        f"hessay rank {named} --data TRAINSET --probe {shell_word(data)}{pictures} --html suspects.html",
     )
     yield Answer(
         "To take it out",
         "Without retraining, into a new file, examined before it is written:",
-        f"hessay repair {named} --data {shell_word(data)} -o repaired.safetensors",
+        f"hessay repair {named} --data {shell_word(data)}{pictures} -o repaired.safetensors",
     )

@@ -6,13 +6,15 @@ import csv
 import io
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hessay.errors import ArgumentError
+from hessay._printable import spreadsheet_cell
+from hessay.errors import ArgumentError, ShapeError
 from hessay.samples.null import benjamini_hochberg
 
 SCHEMA = "hessay.ranking/1"
@@ -149,14 +151,22 @@ class Ranking:
             rank=before,
         )
 
-    def to_json(self, fdr: float = 0.05) -> str:
+    def to_json(self, fdr: float = 0.05, names: Sequence[str] | None = None) -> str:
         """Write everything as JSON: ASCII, keys sorted, columns by row, no NaN, newline at the end.
 
         Parameters
         ----------
         fdr : float in (0, 1)
             Of the selection that is written with it.
+        names : (N,) str or None
+            Of the samples, files for instance.
+
+        Raises
+        ------
+        ShapeError
+            Not one name a sample.
         """
+        self._check_names(names)
         columns = dict(zip(_COLUMNS, self._columns(), strict=True))
         document = {
             "schema": SCHEMA,
@@ -176,28 +186,43 @@ class Ranking:
             "fdr": fdr,
             "selected": self.selected(fdr).tolist(),
             "samples": {name: column.tolist() for name, column in columns.items()}
-            | {"margin_drop": [None if math.isnan(v) else v for v in self.margin_drop.tolist()]},
+            | {"margin_drop": [None if math.isnan(v) else v for v in self.margin_drop.tolist()]}
+            | ({} if names is None else {"name": list(names)}),
         }
         return json.dumps(document, sort_keys=True, allow_nan=False) + "\n"
 
-    def to_csv(self, fdr: float = 0.05) -> str:
+    def to_csv(self, fdr: float = 0.05, names: Sequence[str] | None = None) -> str:
         """Write one line a sample, most suspicious first, with a header; no number where none is.
 
         Parameters
         ----------
         fdr : float in (0, 1)
             Of the column ``selected``, 1 or 0.
+        names : (N,) str or None
+            Of the samples, files for instance: a last column ``name``, made harmless for
+            spreadsheets by :func:`hessay._printable.spreadsheet_cell`.
+
+        Raises
+        ------
+        ShapeError
+            Not one name a sample.
         """
+        self._check_names(names)
         chosen = np.zeros(self.n, dtype=np.int64)
         chosen[self.selected(fdr)] = 1
         table = io.StringIO()
         writer = csv.writer(table, lineterminator="\n")
-        writer.writerow(("row", "selected", *_COLUMNS))
+        writer.writerow(("row", "selected", *_COLUMNS, *(() if names is None else ("name",))))
         columns = [column.tolist() for column in self._columns()]
         for row in self.order().tolist():
             cells = ["" if math.isnan(column[row]) else column[row] for column in columns]
-            writer.writerow((row, int(chosen[row]), *cells))
+            name = () if names is None else (spreadsheet_cell(names[row]),)
+            writer.writerow((row, int(chosen[row]), *cells, *name))
         return table.getvalue()
+
+    def _check_names(self, names: Sequence[str] | None) -> None:
+        if names is not None and len(names) != self.n:
+            raise ShapeError(f"names must be one a sample, {self.n}, got {len(names)}")
 
     def _columns(self) -> tuple[NDArray[np.float64] | NDArray[np.int64], ...]:
         return (

@@ -20,7 +20,8 @@ from starlette.routing import Route
 
 from hessay import render
 from hessay.errors import ArgumentError, StoreError
-from hessay.monitor import DriftDetector, Rates
+from hessay.monitor import Rates, detector_for
+from hessay.report import Report
 from hessay.serve.chart import Point, draw, timeline
 from hessay.serve.guard import REPORT_POLICY, Guard
 from hessay.serve.metrics import metrics
@@ -106,6 +107,7 @@ class _Pages:
         return self._page(
             "series.html.j2",
             record=record,
+            data=record.series.kind == "data batch",
             rows=rows[:PAGE],
             older=rows[PAGE - 1].id if len(rows) > PAGE else None,
             chosen={"verdict": verdict or "", "state": state or ""},
@@ -115,12 +117,18 @@ class _Pages:
         )
 
     def scan(self, request: Request) -> Response:
-        report = self._report(request.path_params["number"])
+        document = self._document(request.path_params["number"])
+        try:
+            report = Report.from_json(document)
+        except ArgumentError:
+            if '"schema": "hessay.batch/' not in document:
+                raise
+            return self.report(request)  # a ranking is for programs
         return HTMLResponse(render.html(report), headers={"Content-Security-Policy": REPORT_POLICY})
 
     def report(self, request: Request) -> Response:
-        report = self._report(request.path_params["number"])
-        return Response(report.to_json(), media_type="application/json")
+        document = self._document(request.path_params["number"])
+        return Response(document, media_type="application/json")
 
     def style(self, _request: Request) -> Response:
         text = files("hessay.serve").joinpath("templates/style.css").read_text("utf-8")
@@ -143,6 +151,7 @@ class _Pages:
         if not rows:
             return {}
         evidence, limit = self._evidence(record), self._rates.average_run_length
+        data = record.series.kind == "data batch"
         alpha = record.series.settings.get("alpha")
         alpha = float(alpha) if isinstance(alpha, int | float) else None
         labels = {row.id: f"{row.verdict}: {render.printable(row.name)}" for row in rows}
@@ -155,11 +164,16 @@ class _Pages:
             ]
 
         drawn = {
-            "statistic": draw(found, name="statistic S", unit="dimensionless")
+            "statistic": draw(
+                found,
+                name="log e-value" if data else "statistic S",
+                unit="nats" if data else "dimensionless",
+            )
             if (found := points([(r, r.statistic, r.threshold) for r in rows]))
             else "",
+            # The smallest p-value of many samples is no p-value.
             "p_value": draw(found, name="p-value", unit="log scale", logarithmic=True)
-            if (found := points([(r, r.p_value, alpha) for r in rows]))
+            if not data and (found := points([(r, r.p_value, alpha) for r in rows]))
             else "",
             "drift": draw(found, name="evidence of drift", unit="log scale", logarithmic=True)
             if (found := points([(r, evidence.get(r.id), limit) for r in rows]))
@@ -173,7 +187,9 @@ class _Pages:
         number = record.series.id
         kept = self._drift.get(number)
         if kept is None or kept[0] != record.n_done:
-            detector = DriftDetector(average_run_length=self._rates.average_run_length)
+            detector = detector_for(
+                record.series.kind, average_run_length=self._rates.average_run_length
+            )
             steps = {
                 scan: detector.update(statistic, key=scan).evidence
                 for scan, statistic in self._store.statistics(record.series.name)
@@ -188,9 +204,9 @@ class _Pages:
                 return record
         raise HTTPException(404, f"there is no series {number}")
 
-    def _report(self, number: int) -> Any:
+    def _document(self, number: int) -> str:
         try:
-            return self._store.report(number)
+            return self._store.document(number)
         except StoreError as error:
             if "has no report" in str(error):
                 raise HTTPException(404, f"scan {number} has no report") from None

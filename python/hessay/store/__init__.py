@@ -4,7 +4,8 @@ SQLite by a path, PostgreSQL by a URL. Scans belong to a series (one model's che
 settings); a checkpoint is claimed before it is scanned, so that no two watchers scan the same bytes.
 """
 
-from hessay.store.records import Claim, ScanRecord, Series, SeriesRecord
+from hessay.store.batches import BatchReport
+from hessay.store.records import Claim, Kind, ScanRecord, Series, SeriesRecord
 from hessay.store.store import Store
 
-__all__ = ["Claim", "ScanRecord", "Series", "SeriesRecord", "Store"]
+__all__ = ["BatchReport", "Claim", "Kind", "ScanRecord", "Series", "SeriesRecord", "Store"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from hessay.errors import ArgumentError
 
@@ -18,6 +19,19 @@ def require_filters(verdict: str | None, state: str | None, limit: int) -> None:
         raise ArgumentError(f"verdict must be one of {', '.join(_VERDICTS)}, got {verdict!r}")
     if state not in (None, "claimed", "done", "failed"):
         raise ArgumentError(f"state must be claimed, done or failed, got {state!r}")
+
+
+def require_same_settings(
+    name: str, kept: Mapping[str, object], asked: Mapping[str, object]
+) -> None:
+    """See that a series is gone on with as it was begun."""
+    keys = [k for k in sorted({*kept, *asked}) if kept.get(k) != asked.get(k)]
+    if keys:
+        raise ArgumentError(
+            f"the series {name!r} was begun with other settings ({', '.join(keys)}): "
+            f"{', '.join(f'{k} = {kept.get(k)!r}, now {asked.get(k)!r}' for k in keys)}; "
+            f"numbers measured differently cannot be compared: give it another name"
+        )
 
 
 def require_content(content: str) -> None:

@@ -77,7 +77,7 @@ def series_counted() -> Select[Any]:
 def series_record(row: Any) -> SeriesRecord:
     """Read one row of :func:`series_counted`; a series without scans has no counts."""
     return SeriesRecord(
-        series=Series(row.id, row.name, json.loads(row.settings)),
+        series=Series(row.id, row.name, json.loads(row.settings), row.kind),
         created_at=row.created_at,
         n_done=int(row.n_done or 0),
         n_open=int(row.n_open or 0),
@@ -88,7 +88,8 @@ def series_record(row: Any) -> SeriesRecord:
 
 
 def _records() -> Select[Any]:
-    columns = [scans.c[name] for name in ScanRecord.__slots__ if name != "series"]
-    return select(series.c.name.label("series"), *columns).join_from(
+    own = [name for name in ScanRecord.__slots__ if name not in ("series", "kind")]
+    columns = [scans.c[name] for name in own]
+    return select(series.c.name.label("series"), series.c.kind, *columns).join_from(
         scans, series, scans.c.series_id == series.c.id
     )

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final, Literal, get_args
 
+Kind = Literal["checkpoint", "data batch"]
+KINDS: Final = get_args(Kind)
 MOST_ATTEMPTS = 3  # at one checkpoint; a file that kills its scanner must not be scanned for ever
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A line of checkpoints measured alike, so that their statistics can be compared."""
+    """Checkpoints, or batches of data, measured alike: their statistics can be compared."""
 
     id: int
     name: str
     settings: Mapping[str, object]  # what all its scans share: alpha, seed, digest of the probe
+    kind: Kind = "checkpoint"  # what is scanned: models, or data that one model ranks
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,7 @@ class SeriesRecord:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to scan one checkpoint, until it runs out."""
+    """The right to scan one checkpoint or batch, until it runs out."""
 
     id: int  # of the scan
     token: str  # what tells this claim from a later one of the same scan
@@ -56,12 +60,17 @@ class ScanRecord:
     told_at: float | None  # seconds since 1970, UTC; None before all who are to be told of it were
     message: str  # why it failed, else ""
     verdict: str | None  # "CLEAN", "FLAGGED", "INCONCLUSIVE"; None without a report
-    statistic: float | None  # dimensionless, as in the report
+    statistic: (
+        float | None
+    )  # dimensionless, as in the report; of a data batch its log e-value, nats
     threshold: float | None  # dimensionless
-    p_value: float | None  # in [0, 1]
+    p_value: float | None  # in [0, 1]; of a data batch the smallest of a sample
     flagged_class: int | None
     model_digest: str | None
     probe_digest: str | None
+    kind: Kind = "checkpoint"
+    n_samples: int | None = None  # of a data batch
+    n_selected: int | None = None  # of a data batch
 
     @property
     def is_over(self) -> bool:

@@ -15,8 +15,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from hessay.errors import ArgumentError, StoreError
 from hessay.report import Report
 from hessay.store import arguments, claims, queries
+from hessay.store.batches import BatchReport, columns_of
 from hessay.store.engine import now, open_engine, spoken
-from hessay.store.records import Claim, ScanRecord, Series, SeriesRecord
+from hessay.store.records import KINDS, Claim, Kind, ScanRecord, Series, SeriesRecord
 from hessay.store.tables import reports, scans, series
 
 if TYPE_CHECKING:
@@ -69,7 +70,9 @@ class Store:
     ) -> None:
         self.close()
 
-    def series(self, name: str, settings: Mapping[str, object]) -> Series:
+    def series(
+        self, name: str, settings: Mapping[str, object], *, kind: Kind = "checkpoint"
+    ) -> Series:
         """Find a series by its name, or begin it.
 
         Parameters
@@ -77,34 +80,32 @@ class Store:
         name : str of 1 to 255 characters
         settings : mapping of JSON values
             What all its scans share. Statistics measured otherwise are another series.
+        kind : "checkpoint" or "data batch"
+            What is scanned.
 
         Raises
         ------
         ArgumentError
-            The name is too long, or the series was begun with other settings.
+            The name is too long, or the series was begun with other settings or of another kind.
         """
         name = arguments.storable(name)
+        if kind not in KINDS:
+            raise ArgumentError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
         if not name or len(name) > arguments.LONGEST_NAME:
             raise ArgumentError(
                 f"a series has a name of 1 to {arguments.LONGEST_NAME} characters, got {len(name)}"
             )
         given = json.dumps(dict(settings), sort_keys=True, allow_nan=False)
         with spoken(self._shown), self._engine.begin() as connection:
-            row = {"name": name, "settings": given, "created_at": now(connection)}
+            row = {"name": name, "settings": given, "created_at": now(connection), "kind": kind}
             connection.execute(
                 self._insert(series).values(row).on_conflict_do_nothing(index_elements=["name"])
             )
             found = connection.execute(select(series).where(series.c.name == name)).one()
         kept: dict[str, object] = json.loads(found.settings)
-        if found.settings != given:
-            asked = json.loads(given)
-            keys = [k for k in sorted({*kept, *asked}) if kept.get(k) != asked.get(k)]
-            raise ArgumentError(
-                f"the series {name!r} was begun with other settings ({', '.join(keys)}): "
-                f"{', '.join(f'{k} = {kept.get(k)!r}, now {asked.get(k)!r}' for k in keys)}; "
-                f"numbers measured differently cannot be compared: give it another name"
-            )
-        return Series(id=found.id, name=name, settings=kept)
+        both = ({"kind": found.kind, **kept}, {"kind": kind, **json.loads(given)})
+        arguments.require_same_settings(name, *both)
+        return Series(id=found.id, name=name, settings=kept, kind=kind)
 
     def claim(
         self,
@@ -172,7 +173,7 @@ class Store:
         self._require_held(held, claim)
         return Claim(claim.id, claim.token, claim.attempt, until)
 
-    def finish(self, claim: Claim, report: Report) -> None:
+    def finish(self, claim: Claim, report: Report | BatchReport) -> None:
         """Keep the report of a claimed scan, for good.
 
         Raises
@@ -180,15 +181,7 @@ class Store:
         StoreError
             The lease was over and somebody else has claimed it: their report will be kept.
         """
-        columns = {
-            "verdict": report.verdict.name,
-            "statistic": report.statistic,
-            "threshold": report.threshold,
-            "p_value": report.p_value,
-            "flagged_class": report.flagged_class,
-            "model_digest": report.model.digest,
-            "probe_digest": report.probe.digest,
-        }
+        columns = columns_of(report)
         with spoken(self._shown), self._engine.begin() as connection:
             time = now(connection)
             done = claims.held(claim).values(state="done", finished_at=time, **columns)
@@ -242,7 +235,15 @@ class Store:
         return [ScanRecord(**row._mapping) for row in self._read(wanted)]
 
     def report(self, scan: int) -> Report:
-        """Give the whole report of a scan.
+        """Give the whole report of a scan of a checkpoint; raises as :meth:`document`."""
+        return Report.from_json(self.document(scan))
+
+    def batch(self, scan: int) -> BatchReport:
+        """Give the whole report of a data batch; raises as :meth:`document`."""
+        return BatchReport.from_json(self.document(scan))
+
+    def document(self, scan: int) -> str:
+        """Give the report of a checkpoint or a batch as it was kept, JSON.
 
         Raises
         ------
@@ -252,7 +253,7 @@ class Store:
         rows = self._read(select(reports.c.report).where(reports.c.scan_id == scan))
         if not rows:
             raise StoreError(f"scan {scan} of {self._shown} has no report")
-        return Report.from_json(rows[0].report)
+        return str(rows[0].report)
 
     def statistics(self, line: str) -> list[tuple[int, float | None]]:
         """List the ids of a series' finished scans with their deciding statistics, oldest first."""

@@ -27,6 +27,7 @@ series = Table(
     Column("name", String(255), nullable=False, unique=True),
     Column("settings", Text, nullable=False),  # JSON: what all scans of the series share
     Column("created_at", Float(53), nullable=False),  # seconds since 1970, UTC, as all times here
+    Column("kind", String(16), nullable=False, server_default="checkpoint"),  # or data batch
 )
 
 scans = Table(
@@ -34,7 +35,7 @@ scans = Table(
     metadata,
     Column("id", _KEY, primary_key=True),
     Column("series_id", _KEY, ForeignKey("series.id"), nullable=False),
-    Column("content", String(64), nullable=False),  # sha256 of the checkpoint's bytes, hex
+    Column("content", String(64), nullable=False),  # sha256 of the bytes, hex
     Column("name", Text, nullable=False),  # of the file when it was claimed
     Column("state", String(8), nullable=False),  # claimed, done or failed
     Column("token", String(32), nullable=False),  # of the claim that may finish it
@@ -52,6 +53,8 @@ scans = Table(
     Column("flagged_class", Integer),
     Column("model_digest", String(80)),
     Column("probe_digest", String(80)),
+    Column("n_samples", Integer),  # of a data batch
+    Column("n_selected", Integer),  # of a data batch
     UniqueConstraint("series_id", "content", name="one_scan_a_checkpoint"),
     Index("scans_by_series", "series_id", "id"),
     Index("scans_by_state", "state", "id"),
