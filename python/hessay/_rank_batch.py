@@ -57,12 +57,13 @@ class BatchRanker:
         fdr: float = 0.05,
         seed: int = 0,
         preprocessing: str | os.PathLike[str] | None = None,
+        device: str = "cpu",
     ) -> BatchRanker:
         """Load model and probe, and find the way into the suspicious classes, once for all batches.
 
         Parameters
         ----------
-        weights, arch, probe, preprocessing
+        weights, arch, probe, preprocessing, device
             As for :func:`hessay._scan_file.scan_file`.
         report : Report or None
             Of the scan of this model: which classes are suspicious.
@@ -84,7 +85,7 @@ class BatchRanker:
         with contextlib.redirect_stdout(sys.stderr):
             # A folder stands for the batches that are still to come.
             how = pictures_as(preprocessing, weights, probe, os.curdir)
-            model, clean = load_model(weights, arch), load_probe(probe, how)
+            model, clean = load_model(weights, arch, device=device), load_probe(probe, how)
             if report is not None and report.model.digest != model_digest(model):
                 raise ArgumentError(
                     "the report is of another model; scan this one, or give no report"

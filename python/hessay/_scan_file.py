@@ -40,6 +40,7 @@ def scan_file(
     wrt: str = "input",
     seed: int = 0,
     preprocessing: str | os.PathLike[str] | None = None,
+    device: str = "cpu",
     progress: Callable[[str, float], None] | None = None,
 ) -> Report:
     """Load weights and probe from files, scan, and note the names in the report.
@@ -63,6 +64,8 @@ def scan_file(
     seed : int, >= 0
     preprocessing : path or None
         JSON that says how pictures become inputs; by default the one beside the weights.
+    device : str
+        Where the model runs, as torch names it.
     progress : callable or None
         Called as ``progress(phase, share_done)``.
 
@@ -86,6 +89,7 @@ def scan_file(
         wrt=wrt,
         seed=seed,
         preprocessing=preprocessing,
+        device=device,
     )
     return scans.scan(weights, progress)
 
@@ -108,11 +112,12 @@ class FileScans:
         wrt: str = "input",
         seed: int = 0,
         preprocessing: str | os.PathLike[str] | None = None,
+        device: str = "cpu",
     ) -> None:
         """Take the options of :func:`scan_file`; nothing is loaded yet."""
         self._arch, self._data, self._preprocessing = arch, data, preprocessing
         self._alpha, self._wrt, self._seed = alpha, wrt, seed
-        self._references, self._holdout = references, holdout
+        self._references, self._holdout, self._device = references, holdout, device
         self._kept: tuple[object, ReferenceTable] | None = None
 
     def scan(
@@ -125,7 +130,7 @@ class FileScans:
             progress("loading model and probe", 0.0)
         # A factory or a model that prints must not get between the reader and the report.
         with contextlib.redirect_stdout(sys.stderr):
-            model = load_model(weights, self._arch)
+            model = load_model(weights, self._arch, device=self._device)
             how = pictures_as(self._preprocessing, weights, self._data, self._holdout)
             probe = load_probe(self._data, how)
             source = local_weights(weights)[1]

@@ -8,7 +8,7 @@ import typer
 
 from hessay._printable import printable
 from hessay.cli.scan import EXIT_CODES
-from hessay.cli.shared import PreprocessingFile
+from hessay.cli.shared import Device, PreprocessingFile
 from hessay.cli.streams import complain, emit, guarded
 from hessay.errors import HessayError
 
@@ -31,6 +31,7 @@ def gate(
     ] = None,
     wrt: Annotated[str, typer.Option(metavar="MODULE", help="As for hessay scan.")] = "input",
     preprocessing: PreprocessingFile = None,
+    device: Device = "cpu",
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
     pass_inconclusive: Annotated[
         bool, typer.Option("--pass-inconclusive", help="Let INCONCLUSIVE through, with a warning.")
@@ -54,6 +55,7 @@ def gate(
                     wrt=wrt,
                     seed=seed,
                     preprocessing=preprocessing,
+                    device=device,
                 )
             except HessayError as error:
                 complain(f"{model}: {error}")

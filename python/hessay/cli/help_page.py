@@ -44,6 +44,7 @@ _GROUPS: tuple[tuple[str, frozenset[str]], ...] = (
                 "history",
                 "series",
                 "threads",
+                "device",
             ]
         ),
     ),

@@ -12,7 +12,7 @@ import typer
 
 from hessay._printable import printable
 from hessay.cli.saved import read_report
-from hessay.cli.shared import PreprocessingFile
+from hessay.cli.shared import Device, PreprocessingFile
 from hessay.cli.streams import Progress, complain, emit, guarded, progress_bar
 from hessay.errors import ArgumentError
 
@@ -58,6 +58,7 @@ def rank(
     ] = 0.05,
     top: Annotated[int, typer.Option(help="Rows of the table.")] = 20,
     preprocessing: PreprocessingFile = None,
+    device: Device = "cpu",
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="Every sample, as JSON.")] = False,
     output: Annotated[
@@ -98,7 +99,7 @@ def rank(
         try:
             with progress_bar(quiet=quiet) as progress:
                 ranking, names = _rank_file(
-                    model, arch, data, probe, report, preprocessing, seed, progress
+                    model, arch, data, probe, report, preprocessing, device, seed, progress
                 )
         except ReachUndefined as undefined:
             complain(str(undefined), "inconclusive")
@@ -162,6 +163,7 @@ def _rank_file(
     probe: str,
     report: str | None,
     preprocessing: str | None,
+    device: str,
     seed: int,
     progress: Progress | None,
 ) -> tuple[Ranking, Sequence[str] | None]:
@@ -176,7 +178,7 @@ def _rank_file(
         how = pictures_as(preprocessing, weights, data, probe)
         samples, names = open_samples(data, how)
         ranking = rank_samples(
-            load_model(weights, arch),
+            load_model(weights, arch, device=device),
             samples,
             probe=load_probe(probe, how),
             report=known,

@@ -10,7 +10,7 @@ import typer
 
 from hessay._printable import printable
 from hessay.cli.saved import read_report
-from hessay.cli.shared import PreprocessingFile
+from hessay.cli.shared import Device, PreprocessingFile
 from hessay.cli.streams import complain, emit, guarded, progress_bar
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def repair(
         float, typer.Option(help="Share of the probe that the repair may cost.")
     ] = 0.005,
     preprocessing: PreprocessingFile = None,
+    device: Device = "cpu",
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
@@ -74,7 +75,7 @@ def repair(
             given = None if report is None else read_report(report)
             how = pictures_as(preprocessing, model, data, suspects)
             found = hessay.repair(
-                load_model(model, arch),
+                load_model(model, arch, device=device),
                 load_probe(data, how),
                 given,
                 suspects=None if suspects is None else load_probe(suspects, how),

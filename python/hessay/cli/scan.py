@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hessay.cli.exports import ExportFormat, Inconclusive, parse_exports, write_exports
-from hessay.cli.shared import PreprocessingFile
+from hessay.cli.shared import Device, PreprocessingFile
 from hessay.cli.streams import complain, emit, guarded, progress_bar
 from hessay.errors import ArgumentError
 
@@ -78,6 +78,7 @@ def scan(
         ),
     ] = "input",
     preprocessing: PreprocessingFile = None,
+    device: Device = "cpu",
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
     format_: Annotated[
         Format | None,
@@ -133,6 +134,7 @@ def scan(
                 wrt=wrt,
                 seed=seed,
                 preprocessing=preprocessing,
+                device=device,
                 progress=progress,
             )
         if target is None:

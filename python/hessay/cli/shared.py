@@ -15,6 +15,12 @@ PreprocessingFile = Annotated[
         "default the one beside the weights, if there is one.",
     ),
 ]
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device", metavar="NAME", help="Where the model runs: cpu, cuda or cuda:N, as torch says."
+    ),
+]
 History = Annotated[
     str,
     typer.Option(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hessay.cli.shared import (
+    Device,
     Every,
     History,
     MaxSeconds,
@@ -56,6 +57,7 @@ def watch(
     ] = None,
     wrt: Annotated[str, typer.Option(metavar="MODULE", help="As for hessay scan.")] = "input",
     preprocessing: PreprocessingFile = None,
+    device: Device = "cpu",
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only verdicts.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
@@ -65,7 +67,11 @@ def watch(
     def body() -> int:
         def prepare(place: Path) -> tuple[Scan, dict[str, object]]:
             settings = _settings(place, arch, data, alpha, references, wrt, seed, preprocessing)
-            return _scanner(arch, data, alpha, references, wrt, seed, preprocessing), settings
+            from hessay.loading.model import usable_device
+
+            usable_device(device)  # once, instead of a failed scan for each checkpoint
+            scan = _scanner(arch, data, alpha, references, wrt, seed, preprocessing, device)
+            return scan, settings
 
         def expected(rates: Rates) -> str:
             return (
@@ -125,6 +131,7 @@ def _scanner(
     wrt: str,
     seed: int,
     preprocessing: str | None,
+    device: str,
 ) -> Scan:
     from hessay._scan_file import FileScans
 
@@ -136,4 +143,5 @@ def _scanner(
         wrt=wrt,
         seed=seed,
         preprocessing=preprocessing,
+        device=device,
     ).scan

@@ -9,6 +9,7 @@ import typer
 
 from hessay.cli.saved import read_report
 from hessay.cli.shared import (
+    Device,
     Every,
     History,
     MaxSeconds,
@@ -69,6 +70,7 @@ def watch_data(
     max_seconds: MaxSeconds = 3600.0,
     threads: Threads = 1,
     preprocessing: PreprocessingFile = None,
+    device: Device = "cpu",
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only verdicts.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
@@ -84,7 +86,14 @@ def watch_data(
 
             known = None if report is None else read_report(report)
             ranker = BatchRanker.load(
-                model, arch, probe, report=known, fdr=fdr, seed=seed, preprocessing=preprocessing
+                model,
+                arch,
+                probe,
+                report=known,
+                fdr=fdr,
+                seed=seed,
+                preprocessing=preprocessing,
+                device=device,
             )
             loaded.append(ranker)
             return ranker.rank, ranker.settings

@@ -57,7 +57,7 @@ def load_model(
         ``device`` is unknown or missing.
     """
     file, _ = local_weights(path)
-    target = _device(device)
+    target = usable_device(device)
     state = read_state(file)
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers are not ours to spend
         model = build_architecture(arch)
@@ -97,10 +97,17 @@ def model_digest(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _device(device: str | torch.device) -> torch.device:
+def usable_device(device: str | torch.device) -> torch.device:
+    """Find a device and compute something on it.
+
+    Raises
+    ------
+    DeviceError
+        Its name is unknown, or there is no such device.
+    """
     try:
         target = torch.device(device)
-        torch.empty(1, device=target)
+        torch.empty(1, device=target).add_(1).item()
     # An unknown name, a missing driver and a missing card are different types in torch.
     except Exception as error:
         raise DeviceError(f"device {str(device)!r} cannot be used: {error}; use 'cpu'") from error
