@@ -105,7 +105,7 @@ def test_variables_are_read_somewhere() -> None:
         for path in PACKAGE.rglob("*.py")
         if path.name not in ("help_page.py", "help_pages.py")
     ]
-    texts += [p.read_text("utf-8") for p in (PACKAGE.parents[1] / "cpp").rglob("*.cpp")]
+    texts += [p.read_text("utf-8") for p in (Path(__file__).parents[1] / "cpp").rglob("*.cpp")]
     # The one that is read by the library which draws on terminals.
     texts.append(Path(inspect.getfile(importlib.import_module("rich.console"))).read_text("utf-8"))
     read = {

@@ -78,6 +78,8 @@ class MovedProbes:
         losses = torch.zeros_like(self.clean_margins[:, 0])
         gradient = torch.zeros_like(perturbation)
         for classes, probes in self.parts():
+            if not bool(self.outside[classes, probes].any()):
+                continue  # nothing runs, so there is nothing to differentiate
             with torch.enable_grad():
                 variable = perturbation[classes].detach().requires_grad_(True)
                 margins = self.part(variable, classes, probes)

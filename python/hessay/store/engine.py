@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -139,7 +140,7 @@ def _prepare_sqlite(engine: Engine, read_only: bool) -> None:
         if read_only:
             cursor.execute("PRAGMA query_only = ON")
         else:
-            cursor.execute("PRAGMA journal_mode = WAL")  # readers never wait for a watcher
+            _write_ahead(cursor)
             cursor.execute("PRAGMA synchronous = FULL")  # what was committed survives a power cut
         cursor.close()
 
@@ -150,6 +151,23 @@ def _prepare_sqlite(engine: Engine, read_only: bool) -> None:
 
     event.listen(engine, "connect", connected)
     event.listen(engine, "begin", begun)
+
+
+def _write_ahead(cursor: sqlite3.Cursor) -> None:
+    """Switch to the write-ahead log, in which readers never wait for a watcher.
+
+    SQLite does not wait its time-out for this switch where another process makes it too.
+    """
+    give_up = time.monotonic() + _WAIT_SECONDS
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > give_up:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _config() -> Config:
