@@ -11,6 +11,7 @@ import pytest
 from safetensors.torch import save_file
 
 from detection import ARCH, SEED, Nets
+from graph_files import archive_members, onnx_bytes, zipped
 from hessay import cli
 from hessay._scan_file import FileScans, scan_file
 from hessay.detector.plan import Plan
@@ -47,6 +48,20 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(Plan, "references", references)
     return calls
+
+
+def test_of_a_graph_the_weights_are_scanned_and_the_report_says_that_it_was_not_looked_at(
+    run: Path, nets: Nets
+) -> None:
+    (run / "clean.onnx").write_bytes(onnx_bytes(nets.clean.state_dict()))
+    (run / "clean.pt2").write_bytes(zipped(archive_members(nets.clean.state_dict())))
+    plain = scan_file(run / "clean.safetensors", ARCH, run / "probe.npz")
+    for name in ("clean.onnx", "clean.pt2"):
+        report = scan_file(run / name, ARCH, run / "probe.npz")
+        assert report.not_excluded[:-1] == plain.not_excluded
+        assert "not the graph" in report.not_excluded[-1]
+        same = dataclasses.replace(report, not_excluded=plain.not_excluded, model=plain.model)
+        assert told(same) == told(plain)
 
 
 def told(report: Report) -> object:

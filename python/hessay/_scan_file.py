@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 _WEIGHTS = (".safetensors", ".pt", ".pth")
+_GRAPHS = (".pt2", ".onnx")
+_GRAPH = "a graph in the file that computes something else than {arch}: its weights were read, not the graph"
 
 
 def scan_file(
@@ -48,7 +50,7 @@ def scan_file(
     Parameters
     ----------
     weights : path
-        ``.safetensors`` file or index, state dict, or ``hf:ORG/NAME@REVISION``.
+        ``.safetensors`` file or index, state dict, ``.pt2``, ``.onnx``, or ``hf:ORG/NAME@REVISION``.
     arch : str
         Registered architecture or ``module:factory``.
     data : path
@@ -143,7 +145,12 @@ class FileScans:
             "preprocessing": self._preprocessing,
         }
         names = {name: os.fspath(value) for name, value in given.items() if value is not None}
-        return dataclasses.replace(report, settings={**report.settings, **names})
+        missed = report.not_excluded
+        if missed and Path(source).suffix.lower() in _GRAPHS:
+            missed += (_GRAPH.format(arch=self._arch),)
+        return dataclasses.replace(
+            report, settings={**report.settings, **names}, not_excluded=missed
+        )
 
     def _scan(
         self,

@@ -21,6 +21,15 @@ from PIL import Image
 from pyarrow import parquet
 from safetensors.torch import save
 
+from graph_files import (
+    archive_members,
+    elsewhere,
+    field,
+    onnx_bytes,
+    onnx_model,
+    varint,
+    zipped,
+)
 from hessay.loading import build_architecture, load_model
 from hessay.loading.preprocessing import Preprocessing
 from hessay.probe import Probe
@@ -64,6 +73,8 @@ def good_files() -> dict[str, bytes]:
         "good.safetensors": save(state),
         "zip.pt": _torch(state),
         "legacy.pt": _torch(state, legacy=True),
+        "exported.pt2": zipped(archive_members(state)),
+        "graph.onnx": onnx_bytes(state),
         "model.safetensors.index.json": json.dumps(index).encode(),
         "probe.npz": probe.getvalue(),
         "probe.parquet": rows.getvalue(),
@@ -80,6 +91,8 @@ def hostile_files() -> dict[str, bytes]:
     huge = torch.zeros(1).expand(10**12)
     claim_npy = _npy_header((CLAIM // 8,))
     index = "model.safetensors.index.json"
+    exported = archive_members(build_architecture(ARCH).state_dict())
+    config = "m/data/weights/model_weights_config.json"
     return {
         "raw.pt": pickle.dumps(Bomb()),
         "nested.pt": _torch({"state_dict": {"0.weight": torch.ones(3, 4)}, "x": [Bomb()]}),
@@ -97,7 +110,17 @@ def hostile_files() -> dict[str, bytes]:
         "absolute.pt": _zip({"/a/data.pkl": b"}."}),
         "overlap.pt": _overlapping(good["zip.pt"]),
         "graph.pt2": good["zip.pt"],
+        "inflating.pt2": zipped(exported, zipfile.ZIP_DEFLATED),
+        "claim.pt2": zipped(
+            exported | {config: exported[config].replace(b'int": 4', b'int": 99999999999')}
+        ),
         "graph.onnx": b"\x08\x07",
+        "nodes.onnx": onnx_model(nodes=b"\x0a\x00" * 2**20),
+        "claim.onnx": onnx_model(
+            field(1, CLAIM // 4) + field(2, 1) + field(8, b"a") + field(9, zeros)
+        ),
+        "length.onnx": b"\x3a" + varint(CLAIM),
+        "passwd.onnx": onnx_model(elsewhere("a", [1], location="/etc/passwd")),
         "claim.safetensors": _safetensors({"0.weight": entry}),
         "header.safetensors": struct.pack("<Q", CLAIM) + b"{}",
         "deep.safetensors": _safetensors(b'{"a":' * 10**5),

@@ -25,7 +25,10 @@ _CLASS_HEAD = ("class", "log ratio", "p-value", "labelled", "selected")
 
 def rank(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="Weights: .safetensors, or a torch state dict.")
+        str,
+        typer.Argument(
+            metavar="MODEL", help="Weights: .safetensors, a torch state dict, .pt2 or .onnx."
+        ),
     ],
     arch: Annotated[
         str,

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 def repair(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="Weights: .safetensors, or a torch state dict.")
+        str,
+        typer.Argument(
+            metavar="MODEL", help="Weights: .safetensors, a torch state dict, .pt2 or .onnx."
+        ),
     ],
     arch: Annotated[
         str,

@@ -35,7 +35,10 @@ _SUFFIXES = {".json": Format.json, ".html": Format.html, ".htm": Format.html}
 
 def scan(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="Weights: .safetensors, or a torch state dict.")
+        str,
+        typer.Argument(
+            metavar="MODEL", help="Weights: .safetensors, a torch state dict, .pt2 or .onnx."
+        ),
     ],
     arch: Annotated[
         str,

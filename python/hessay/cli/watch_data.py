@@ -40,7 +40,10 @@ def watch_data(
         ),
     ],
     model: Annotated[
-        str, typer.Option(metavar="MODEL", help="Weights: .safetensors, or a torch state dict.")
+        str,
+        typer.Option(
+            metavar="MODEL", help="Weights: .safetensors, a torch state dict, .pt2 or .onnx."
+        ),
     ],
     arch: Annotated[
         str,

@@ -1,7 +1,8 @@
 """Step 1 of the flow: from a file nobody vouches for to a checked ``nn.Module`` in eval mode.
 
 Read in this order: ``allowed`` and ``pickle_scan`` (what would a pickle call?), ``torch_files`` and
-``safetensors_files`` (do the containers keep their word?), ``shards`` (several files and an index), ``hub`` (names of libraries),
+``safetensors_files`` (do the containers keep their word?), ``exported_files`` and ``onnx_files`` (weights without their graph),
+``shards`` (several files and an index; ``beside``: where files may lie that a file names), ``hub`` (names of libraries),
 ``files`` (one entry for all),
 ``architectures`` (names and factories), ``model`` (put together). ``npz``, ``batches`` and
 ``images`` (after ``preprocessing``) read the inputs of a probe; ``shown`` makes text from a file fit for a message.

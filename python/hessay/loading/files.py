@@ -7,27 +7,24 @@ from pathlib import Path
 from torch import Tensor
 
 from hessay.errors import ModelError, UntrustedFile
+from hessay.loading.exported_files import load_exported
+from hessay.loading.onnx_files import load_onnx
 from hessay.loading.safetensors_files import load_safetensors
 from hessay.loading.shards import INDEX_SUFFIX, load_sharded
 from hessay.loading.shown import shown
 from hessay.loading.torch_files import ZIP_MAGIC, load_torch_file
 
-_WEIGHTS_OF_IT = "save its weights with safetensors, and give the module that made it as ARCH"
-# torch/_export/serde/serialize.py, deserialize_torch_artifact: what torch.load(weights_only=True)
-# refuses is unpickled with weights_only=False. No option of torch.export.load turns that off.
-_NOT_WEIGHTS = {
-    ".pt2": "a torch.export archive; torch unpickles one without limits when its restricted reader "
-    f"refuses, so reading it could run code; {_WEIGHTS_OF_IT} (program.state_dict)",
-    ".onnx": "an ONNX graph, and there is no well-kept importer of ONNX into torch; "
-    f"{_WEIGHTS_OF_IT}",
-}
+# Not torch.export.load: what torch.load(weights_only=True) refuses it unpickles without limits
+# (torch/_export/serde/serialize.py, deserialize_torch_artifact), and no option turns that off.
+_GRAPHS = {".pt2": load_exported, ".onnx": load_onnx}
 _NESTED_KEYS = ("state_dict", "model", "model_state_dict")
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
     """Tensors of a weights file by name, on the CPU; nothing of the file is run.
 
-    ``.safetensors`` files must be safetensors, ``.safetensors.index.json`` names its shards. Any other name is judged by its content:
+    ``.safetensors`` files must be safetensors, ``.safetensors.index.json`` names its shards; ``.pt2`` is an archive of torch.export and
+    ``.onnx`` a graph, of which the weights are read and nothing else. Any other name is judged by its content:
     safetensors, or a state dict of ``torch.save``, flat or under ``state_dict`` or ``model``.
 
     Parameters
@@ -63,8 +60,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise UntrustedFile(f"refusing {path}: the file is empty; save or download it again")
     if path.name.lower().endswith(INDEX_SUFFIX):
         return load_sharded(path)
-    if path.suffix.lower() in _NOT_WEIGHTS:
-        raise UntrustedFile(f"refusing {path}: {_NOT_WEIGHTS[path.suffix.lower()]}")
+    if path.suffix.lower() in _GRAPHS:
+        return _GRAPHS[path.suffix.lower()](path)
     named_safetensors = path.suffix.lower() == ".safetensors"
     # The header length may begin with 0x80 as a pickle does, but then a brace follows it.
     if named_safetensors and head[8:] != b"{":

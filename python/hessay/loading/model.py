@@ -14,6 +14,7 @@ from hessay.errors import DeviceError, ModelError
 from hessay.loading.architectures import build_architecture
 from hessay.loading.files import read_state
 from hessay.loading.hub import local_weights
+from hessay.loading.onnx_files import weights_for
 from hessay.loading.shown import shown
 
 _SHOWN = 5  # names in one error message
@@ -32,7 +33,8 @@ def load_model(
     ----------
     path : path-like
         ``.safetensors``, the ``.safetensors.index.json`` of several, a state dict written by
-        ``torch.save``, or ``hf:ORG/NAME@REVISION`` for one in the cache of huggingface_hub.
+        ``torch.save``, the weights of an ``.onnx`` graph or a ``.pt2`` archive, whose graph is not
+        looked at, or ``hf:ORG/NAME@REVISION`` for one in the cache of huggingface_hub.
     arch : str
         ``mlp:784-512-10[:gelu]``, ``linear:784-10``, ``cnn:1x28x28-10``, ``timm:NAME`` or
         ``package.module:factory``.
@@ -61,6 +63,8 @@ def load_model(
     state = read_state(file)
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers are not ours to spend
         model = build_architecture(arch)
+    if file.suffix.lower() == ".onnx":
+        state = weights_for(_tensors(model), state)
     floating = {value.dtype for value in state.values() if value.is_floating_point()}
     if floating == {torch.float64}:
         model = model.double()
@@ -139,9 +143,10 @@ def _require_fit(file: Path, arch: str, model: nn.Module, state: dict[str, Tenso
         if names
     ]
     if wrong:
+        graph = " or export the graph with optimize=False" if file.suffix.lower() == ".onnx" else ""
         raise ModelError(
             f"{file} does not hold the weights of {arch}: {'; '.join(wrong)}. "
-            "Give the architecture that was trained"
+            f"Give the architecture that was trained{graph}"
         )
 
 

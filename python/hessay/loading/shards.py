@@ -1,11 +1,9 @@
 """Safetensors in several files: the index is held against the shards, the shards against the index.
 
 ``model.safetensors.index.json`` maps each tensor to the shard that holds it. Shards lie beside the
-index; a name that leads elsewhere, by a path or by a symlink, is refused. One symlink is usual: in
-the cache of huggingface_hub ``snapshots/REVISION/NAME`` points to ``blobs/HASH`` of the same
-repository.
+index; a name that leads elsewhere, by a path or by a symlink, is refused.
 
-Source: huggingface.co/docs/safetensors (index of sharded files); huggingface_hub's guide to its cache.
+Source: huggingface.co/docs/safetensors (index of sharded files).
 """
 
 from __future__ import annotations
@@ -17,6 +15,7 @@ from typing import Final
 from torch import Tensor
 
 from hessay.errors import UntrustedFile
+from hessay.loading.beside import file_beside
 from hessay.loading.safetensors_files import load_safetensors
 from hessay.loading.shown import shown
 
@@ -93,26 +92,8 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _beside(index: Path, name: str) -> Path:
-    plain = name.endswith(".safetensors") and not name.startswith(".")
-    if not plain or not name.isprintable() or any(c in name for c in "/\\:"):
+    if not name.endswith(".safetensors"):
         raise UntrustedFile(
             f"refusing {index}: {shown(name)!r} is no name of a .safetensors file in its folder"
         )
-    file, folder = index.parent / name, index.parent.resolve()
-    try:
-        target = file.resolve()
-        missing = not target.is_file()
-    except (OSError, RuntimeError) as error:  # a loop of symlinks, a name too long
-        raise UntrustedFile(
-            f"refusing {index}: shard {shown(name)} cannot be read ({shown(error)})"
-        ) from error
-    blobs = folder.parent.parent / "blobs" if folder.parent.name == "snapshots" else folder
-    if target.parent not in (folder, blobs):
-        raise UntrustedFile(
-            f"refusing {index}: shard {shown(name)} is a symlink out of the folder; copy the file there"
-        )
-    if missing:
-        raise UntrustedFile(
-            f"refusing {index}: shard {shown(name)} is missing; download it into the same folder"
-        )
-    return file
+    return file_beside(index, name, "shard")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from hessay.errors import ArgumentError
 
-SUFFIXES = (".safetensors", ".pt", ".pth")
+SUFFIXES = (".safetensors", ".pt", ".pth", ".pt2")
 DATA_SUFFIXES = (".npz", ".parquet")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 _UNFINISHED = re.compile(r"^\.|~$|\.(tmp|temp|part|partial|incomplete|lock|swp)\b", re.IGNORECASE)
