@@ -113,12 +113,20 @@ def test_each_statistic_is_drawn_with_its_limit(client: TestClient) -> None:
     assert max(slopes) - min(slopes) <= 12  # coordinates are rounded to 0.1 over steps of 0.01
 
 
+def test_the_first_flagged_scan_is_named_and_only_where_there_is_one(client: TestClient) -> None:
+    said = " ".join(page(client, "/series/1").text.split())
+    assert f"First of them that is flagged: epoch-61.pt, class {SAMPLE.flagged_class}." in said
+    assert "First of them" not in page(client, "/series/3").text
+
+
 def test_the_filters_show_what_they_say(client: TestClient) -> None:
-    flagged = page(client, "/series/1?verdict=FLAGGED").links()
-    assert [p for p in flagged if p.startswith("/scan/")] == ["/scan/62"]
-    failed = page(client, "/series/1?state=failed")
-    assert not [p for p in failed.links() if p.startswith("/scan/")]
-    assert "hacked" in failed.text
+    def table(query: str) -> Reader:
+        answer = client.get(f"/series/1?{query}")
+        return Reader(answer.text.partition("<tbody>")[2].partition("</tbody>")[0])
+
+    assert table("verdict=FLAGGED").links() == ["/scan/62"]
+    assert table("state=failed").links() == []
+    assert "hacked" in table("state=failed").text
 
 
 def test_names_from_files_are_text(client: TestClient) -> None:

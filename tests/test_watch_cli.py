@@ -1,8 +1,7 @@
-"""``hessay watch`` on real networks, as its how-to shows it."""
+"""``hessay watch``: what it is told, what it leaves behind, how it ends."""
 
 from __future__ import annotations
 
-import re
 import shutil
 import signal
 import subprocess
@@ -17,39 +16,10 @@ from command_line import ARCH
 from hessay import cli
 from hessay.store import Store
 
-PAGE = Path(__file__).parents[1] / "docs/how-to/watch-a-training-run.md"
-
 
 def watch(*options: str, arch: str = ARCH) -> int:
     given = ["--arch", arch, "--data", "probe.npz", "--once", "--settle", "0.05"]
     return cli.main(["watch", "run", *given, *options])
-
-
-def test_the_howto_sees_poison_that_comes_at_epoch_5(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    page = PAGE.read_text("utf-8")
-    train, read = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    (rules,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
-    (tmp_path / "train.py").write_text(train)
-    (tmp_path / "rules.toml").write_text(rules.replace('"logger"', '"true"'))
-    (tmp_path / "run").mkdir()
-    subprocess.run([sys.executable, "train.py"], check=True)
-    assert watch("--rules", "rules.toml", arch="mlp:64-64-10") == 1
-    lines = capfd.readouterr().out.splitlines()
-    verdicts = {int(line.split("epoch-")[1][:2]): line.split()[0] for line in lines}
-    assert sorted(verdicts) == list(range(20))
-    assert "FLAGGED" not in [verdicts[epoch] for epoch in range(5)]
-    flagged = [epoch for epoch in verdicts if verdicts[epoch] == "FLAGGED"]
-    assert min(flagged) <= 10
-    assert all("class 7" in line for line in lines if line.startswith("FLAGGED"))
-    assert (tmp_path / "STOP.json").exists()
-    assert len(list((tmp_path / "evidence").iterdir())) >= len(flagged)
-    assert watch("--rules", "rules.toml", arch="mlp:64-64-10") == 0
-    capfd.readouterr()
-    exec(compile(read, str(PAGE), "exec"), {"__name__": "howto"})  # noqa: S102 - our own page
-    assert capfd.readouterr().out.count("7") >= len(flagged)
 
 
 def test_a_damaged_checkpoint_is_a_failure(files: Path, capfd: pytest.CaptureFixture[str]) -> None:

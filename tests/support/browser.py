@@ -56,8 +56,8 @@ class Browser:
         message: dict[str, Any] = json.loads(line)
         return message
 
-    def show(self, page: Path, *, width: int, dark: bool = False, height: int = 900) -> None:
-        """Open a file in a window of ``width`` CSS pixels and wait until it is loaded."""
+    def show(self, page: Path | str, *, width: int, dark: bool = False, height: int = 900) -> None:
+        """Open a file or an address in a window of ``width`` CSS pixels and wait until it is loaded."""
         self.events.clear()
         self.call(
             "Emulation.setDeviceMetricsOverride",
@@ -68,7 +68,8 @@ class Browser:
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", media="", features=[scheme])
-        self.call("Page.navigate", url=page.resolve().as_uri())
+        url = page if isinstance(page, str) else page.resolve().as_uri()
+        self.call("Page.navigate", url=url)
         end = time.monotonic() + _PATIENCE
         while not any(e.get("method") == "Page.loadEventFired" for e in self.events):
             assert time.monotonic() < end, "the page does not load"

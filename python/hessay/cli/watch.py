@@ -76,8 +76,8 @@ def watch(
         def expected(rates: Rates) -> str:
             return (
                 f"at {rates.scans_per_year:g} scans a year expect up to "
-                f"{alpha * rates.scans_per_year:g} false verdicts (alpha = {alpha:g}) and "
-                f"{rates.drift_false_alarms_per_year:g} false alarms of drift"
+                f"{alpha * rates.scans_per_year:g} false verdicts (alpha = {alpha:g}); of drift, "
+                f"false alarms at a rate of {rates.drift_false_alarms_per_year:g} a year"
             )
 
         manner = Manner(

@@ -113,6 +113,7 @@ class _Pages:
             chosen={"verdict": verdict or "", "state": state or ""},
             is_first=before is None,
             n_drawn=len(drawn),
+            first_flagged=next((row for row in drawn if row.verdict == "FLAGGED"), None),
             drawings=self._drawings(record, drawn),
         )
 
