@@ -13,14 +13,13 @@ from export_case import SAMPLE
 from hessay.store import Store
 
 WORKERS = Path(__file__).parent / "support" / "watcher_workers.py"
-ROUNDS, N_FILES = 100, 400  # two watchers a round: 200 kills
+ROUNDS = 100  # two watchers a round: 200 kills
+FILES_A_ROUND = 4
 
 
 def test_two_hundred_kills_lose_and_double_nothing(tmp_path: Path) -> None:
     run, history = tmp_path / "run", tmp_path / "history.db"
     run.mkdir()
-    for number in range(N_FILES):
-        (run / f"{number}.pt").write_text(str(number))
     paths = os.pathsep.join([str(WORKERS.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
         [sys.executable, str(WORKERS), str(run), str(history), str(ROUNDS), "0"],
@@ -29,21 +28,30 @@ def test_two_hundred_kills_lose_and_double_nothing(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": paths},
         text=True,
     )
-    told = set(done.stdout.split())
+    noted: dict[str, list[str]] = {"kept": [], "told": [], "killed": []}
+    for line in done.stdout.splitlines():
+        what, whom = line.split()
+        noted[what].append(whom)
+    hit = Counter(noted["killed"])
     with Store.open(history) as store:
         rows = store.history(limit=10_000)
-        assert max(Counter(row.content for row in rows).values()) == 1
-        assert len(rows) == N_FILES
+        kept = {row.id for row in rows if row.state == "done"}
+        summary = f"{hit.total()} kills, {dict(hit)}; {len(rows)} files, {len(kept)} reports kept, {sum(row.attempts > 1 for row in rows)} taken over"
+        print(summary)
+        assert hit.total() == 2 * ROUNDS
+        assert all(hit[phase] for phase in ("scanning", "writing")), summary
+        assert len(rows) == len({row.content for row in rows}) == FILES_A_ROUND * (ROUNDS + 1)
+        # `finish` returned at most once for each, and what it returned for is there.
+        assert len(noted["kept"]) == len(set(noted["kept"]))
+        assert {int(scan) for scan in noted["kept"]} <= kept
         for row in rows:
             if row.state == "done":
                 assert store.report(row.id) == SAMPLE
             else:  # three watchers died on it
                 assert (row.state, row.attempts) == ("failed", 3)
-        n_done = sum(row.state == "done" for row in rows)
-        assert n_done >= N_FILES - 2 * ROUNDS / 3
         # At least once: a watcher may die between the row that says so and the line.
         assert all(row.told_at is not None for row in rows)
-        assert len(told) >= N_FILES - 2 * ROUNDS
+        assert len(set(noted["told"])) >= len(rows) - hit["telling"]
     with sqlite3.connect(history) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     connection.close()
