@@ -9,6 +9,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from export_case import SAMPLE
 from hessay.store import Store
 
@@ -17,6 +19,7 @@ ROUNDS = 100  # two watchers a round: 200 kills
 FILES_A_ROUND = 4
 
 
+@pytest.mark.timeout(900)  # a busy machine takes minutes
 def test_two_hundred_kills_lose_and_double_nothing(tmp_path: Path) -> None:
     run, history = tmp_path / "run", tmp_path / "history.db"
     run.mkdir()

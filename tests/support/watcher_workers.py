@@ -7,6 +7,7 @@ was told of, and "killed PHASE" for each kill.
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import random
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from export_case import SAMPLE
+from hessay.errors import StoreError
 from hessay.monitor import Folder, Watcher
 from hessay.report import Report
 from hessay.store import BatchReport, Claim, Store
@@ -80,11 +82,11 @@ def work(run: str, history: str, worker: int) -> None:
         line = store.series("line", SETTINGS)
         watcher = Watcher(Folder(run, settle_seconds=0), store, line, scan, lease_seconds=0.05)
         while True:
-            watcher.step()
+            with contextlib.suppress(StoreError):  # a busy database: as the command, it tries again
+                watcher.step()
             if not watcher.unsettled and not watcher.pending:
                 break
             time.sleep(0.01)
-    enter(worker, "ended")
 
 
 def started(run: str, history: str, round_: int) -> list[int]:
@@ -99,8 +101,11 @@ def started(run: str, history: str, round_: int) -> list[int]:
     for worker in range(2):
         child = os.fork()
         if child == 0:
-            work(run, history, worker)
-            os._exit(0)
+            try:
+                work(run, history, worker)
+            finally:
+                enter(worker, "ended")
+                os._exit(0)
         children.append(child)
     return children
 
@@ -114,11 +119,13 @@ def main() -> None:
         if round_ < rounds:
             wait(moments.randrange(STEPS))
             time.sleep(moments.uniform(0.0, 0.005))
-            for worker, child in enumerate(children):
+            for child in children:
                 os.kill(child, signal.SIGKILL)
-                say(f"killed {phases()[worker]}")
         for child in children:
             os.waitpid(child, 0)
+        if round_ < rounds:
+            for phase in phases():
+                say(f"killed {phase}")
 
 
 main()
