@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -53,14 +52,10 @@ def _sarif_schema() -> jsonschema.Draft4Validator:
 
 @functools.cache
 def _cyclonedx_schema() -> jsonschema.Draft7Validator:
-    # Found, not imported: the package imports more than a schema needs.
-    spec = importlib.util.find_spec("cyclonedx")
-    assert spec is not None
-    assert spec.submodule_search_locations
-    folder = Path(spec.submodule_search_locations[0]) / "schema" / "_res"
+    folder = DATA / "schemas"
     schema = json.loads((folder / "bom-1.6.SNAPSHOT.schema.json").read_text("utf-8"))
     registry: Registry[Any] = Registry()
-    for name in ("spdx", "jsf-0.82", "cryptography-defs"):
+    for name in ("spdx", "jsf-0.82"):
         beside = json.loads((folder / f"{name}.SNAPSHOT.schema.json").read_text("utf-8"))
         registry = registry.with_resource(beside["$id"], DRAFT7.create_resource(beside))
     return jsonschema.Draft7Validator(schema, registry=registry)
