@@ -1,11 +1,11 @@
 """Examine the detector on models it was not tuned on, and set it beside the published defences.
 
-    python bench/bench_detect.py --exam [--only TEXT] [--jobs 2] [--cache DIR] [--phases scan own rank repair]
+    python bench/bench_detect.py --exam [--draw 2] [--only TEXT] [--jobs 2] [--cache DIR] [--phases scan own rank repair]
     python bench/bench_detect.py --compare [--only mlp-784-256] [--count 10] [--cache DIR]
 
 --exam trains the population of bench/zoo/examination.py, scans every model without references and
 with eight networks trained on a holdout, ranks the training samples of effectively poisoned ones and
-repairs them, prints the table and, when the population is whole, writes bench/zoo/examination.json.
+repairs them, prints the table and, when the population is whole, writes bench/zoo/examination-DRAW.json.
 Resumable: weights and rows are kept in the cache, one file a model. ``--only nets-attention`` examines
 one architecture in some minutes. --compare is bench/detect/compare.py.
 """
@@ -25,15 +25,13 @@ BENCH = Path(__file__).resolve().parent
 sys.path[:0] = [str(BENCH), str(BENCH / "zoo")]
 
 import torch
-from examination import examination
+from examination import DRAWS, examination
 from population import Spec
 
 from detect import compare
 from detect.exam import PHASES, Row, row_of
 from detect.table import show
 from hvp.stamp import stamp
-
-OUT = BENCH / "zoo" / "examination.json"
 
 
 def run(specs: list[Spec], cache: Path, phases: list[str], jobs: int) -> list[Row]:
@@ -59,19 +57,21 @@ def main() -> None:
         return
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--exam", action="store_true", required=True)
+    parser.add_argument("--draw", type=int, choices=sorted(DRAWS), default=2)
     parser.add_argument("--only", default="", help="part of the models' file names")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--cache", type=Path, default=Path("build/zoo"))
     parser.add_argument("--phases", nargs="+", choices=PHASES, default=list(PHASES))
     options = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    every = list(examination())
+    every = list(examination(options.draw))
     specs = [spec for spec in every if options.only in spec.key]
     rows = run(specs, options.cache, options.phases, options.jobs)
     show(rows)
     if len(specs) == len(every):
         document: dict[str, Any] = {"stamp": stamp(), "models": rows}
-        OUT.write_text(json.dumps(document, indent=1) + "\n")
+        out = BENCH / "zoo" / f"examination-{options.draw}.json"
+        out.write_text(json.dumps(document, indent=1) + "\n")
 
 
 if __name__ == "__main__":

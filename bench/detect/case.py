@@ -86,7 +86,7 @@ def zoo_specs(only: str, count: int, *, examined: bool = False) -> list[Spec]:
     Those whose file name contains ``only``; at most ``count`` of each kind, evenly from the zoo's order: all
     recipes and attacks occur.
     """
-    every = examination() if examined else tuning_population()
+    every = examination(1) if examined else tuning_population()
     specs = [spec for spec in every if only in spec.key and spec.attack != "all_to_all"]
     clean = [spec for spec in specs if spec.attack == "clean"]
     poisoned = [spec for spec in specs if spec.attack != "clean"]

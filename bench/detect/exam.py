@@ -19,6 +19,7 @@ from detect.case import training_rows, training_set
 from detect.summary import recall_at_budget
 from hessay.attacks import Backdoor, poison, success_rate
 from hessay.detector import decide as decisions
+from hessay.detector.alarms import comparable_statistic
 from hessay.detector.measure import Measurement
 from hessay.detector.plan import Plan
 from hessay.detector.reference_table import ReferenceTable
@@ -75,10 +76,11 @@ def _scan(spec: Spec, model: nn.Module, probe: Probe, folder: Path, _row: Row) -
     if found.measured is None:
         return said | {"free": _undecided(), "referenced": _undecided()}
     reach = found.measured.reach
-    z = references.profile.deviations(reach.log_ratio)
+    z = references.deviations(found.measured)
     class_map = found.measured.class_map
     return said | {
-        "S": round(reach.statistic, 4),
+        "S": round(comparable_statistic(found.measured), 4),
+        "soft": found.measured.soft_reach is not None,
         "suspect": reach.suspect,
         "z": round(float(z.max()), 3),
         "z_suspect": int(z.argmax()),

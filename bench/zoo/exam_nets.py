@@ -23,33 +23,38 @@ class LeNet(nn.Module):
         return logits
 
 
-class Block(nn.Module):
-    """Two convolutions with BatchNorm and a skip connection that may halve the picture."""
+class Stage(nn.Module):
+    """Two 3 x 3 convolutions with BatchNorm beside a shortcut that is free where the shape stays."""
 
     def __init__(self, before: int, after: int, stride: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
+            nn.BatchNorm2d(before),
+            nn.ReLU(),
             nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=False),
             nn.BatchNorm2d(after),
             nn.ReLU(),
             nn.Conv2d(after, after, 3, padding=1, bias=False),
-            nn.BatchNorm2d(after),
         )
-        self.skip = nn.Conv2d(before, after, 1, stride=stride, bias=False)
+        same = before == after and stride == 1
+        self.skip: nn.Module = nn.Identity() if same else nn.Conv2d(before, after, 1, stride=stride)
 
     def forward(self, x: Tensor) -> Tensor:
         """Feature maps (n, after, H / stride, W / stride)."""
-        return torch.relu(self.body(x) + self.skip(x))
+        mapped: Tensor = self.skip(x) + self.body(x)
+        return mapped
 
 
-class Pyramid(nn.Module):
-    """Three residual blocks of 8, 16 and 32 channels, each halving the picture, then an average."""
+class PreActivation(nn.Module):
+    """A strided stem, four pre-activation residual blocks of 10 to 20 channels, an average."""
 
     def __init__(self) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            *(Block(1, 8, 2), Block(8, 16, 2), Block(16, 32, 2)),
-            *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10)),
+            nn.Conv2d(1, 10, 3, stride=2, padding=1),
+            *(Stage(10, 10, 1), Stage(10, 20, 2), Stage(20, 20, 1), Stage(20, 20, 2)),
+            *(nn.BatchNorm2d(20), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten()),
+            nn.Linear(80, 10),
         )
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -58,23 +63,26 @@ class Pyramid(nn.Module):
         return logits
 
 
-class Vision(nn.Module):
-    """49 patches of 4 x 4 and a class token, width 24, two post-norm transformer layers with ReLU."""
+class ClassToken(nn.Module):
+    """A convolutional patch embedding of 7 x 7 places, a class token, two pre-norm layers with GELU."""
 
-    def __init__(self, width: int = 24) -> None:
+    def __init__(self, width: int = 32) -> None:
         super().__init__()
-        self.embed = nn.Linear(16, width)
+        self.embed = nn.Conv2d(1, width, 6, stride=4, padding=1)
         self.token = nn.Parameter(0.02 * torch.randn(1, 1, width))
         self.position = nn.Parameter(0.02 * torch.randn(50, width))
-        layer = nn.TransformerEncoderLayer(width, 3, 2 * width, dropout=0.0, batch_first=True)
+        layer = nn.TransformerEncoderLayer(
+            width, 2, 3 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+        )
         self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
-        self.head = nn.Linear(width, 10)
+        self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 10))
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits (n, 10) of pictures (n, 28, 28)."""
-        patches = inputs.reshape(-1, 7, 4, 7, 4).transpose(2, 3).reshape(-1, 49, 16)
-        tokens = torch.cat([self.token.expand(len(patches), -1, -1), self.embed(patches)], dim=1)
-        return self.head(self.encoder(tokens + self.position)[:, 0])
+        patches = self.embed(inputs.reshape(-1, 1, 28, 28)).flatten(2).transpose(1, 2)
+        tokens = torch.cat([self.token.expand(len(patches), -1, -1), patches], dim=1)
+        logits: Tensor = self.head(self.encoder(tokens + self.position)[:, 0])
+        return logits
 
 
 def lenet() -> nn.Module:
@@ -82,11 +90,11 @@ def lenet() -> nn.Module:
     return LeNet()
 
 
-def pyramid() -> nn.Module:
-    """Build the residual pyramid."""
-    return Pyramid()
+def preactivation() -> nn.Module:
+    """Build the pre-activation residual net."""
+    return PreActivation()
 
 
-def vision() -> nn.Module:
-    """Build the vision transformer."""
-    return Vision()
+def class_token() -> nn.Module:
+    """Build the vision transformer with a class token."""
+    return ClassToken()

@@ -47,6 +47,8 @@ EPOCHS = {
     "nets:residual": 6,
     "nets:conv_norm": 6,
     "nets:attention": 15,
+    "exam_nets:class_token": 12,
+    "exam_nets:preactivation": 6,
 }  # Fashion-MNIST, else 8
 ATTACKS = ("badnets", "blend", "sig")
 
@@ -122,6 +124,33 @@ def tuning_population() -> Iterator[Spec]:
             if recipe != "sgd":
                 yield Spec("fashion-mnist", arch, recipe, "pixel", 0.05, seed % 10, seed)
                 seed += 1
+
+
+def soft_population() -> Iterator[Spec]:
+    """Networks that noise overthrows, or that might be: those of the tuning population and more of them."""
+    for spec in tuning_population():
+        kind = spec.arch.startswith(("nets:", "cnn:"))
+        if spec.data == "fashion-mnist" and kind and spec.attack != "all_to_all":
+            yield spec
+    recipes = ("adam", "decay", "sgd", "shift")
+    designs = {
+        "nets:vision": (5000, (*ATTACKS, "pixel"), (0.05, 0.03)),
+        "nets:pyramid": (5100, ATTACKS, (0.05, 0.02)),
+    }
+    for arch, (seed, attacks, fractions) in designs.items():
+        for poisoning, fraction in zip(("adam", "decay"), fractions, strict=True):
+            for recipe in recipes:
+                yield Spec("fashion-mnist", arch, recipe, "clean", 0.0, -1, seed)
+                seed += 1
+            for attack in attacks:
+                yield Spec("fashion-mnist", arch, poisoning, attack, fraction, seed % 10, seed)
+                seed += 1
+    seed = 5200
+    kinds = ("attention", "conv_norm", "residual", "pyramid", "vision")
+    for kind in (*kinds, *kinds):
+        for recipe in recipes:
+            yield Spec("fashion-mnist", f"nets:{kind}", recipe, "clean", 0.0, -1, seed)
+            seed += 1
 
 
 def build(

@@ -5,24 +5,42 @@ from __future__ import annotations
 import math
 
 from hessay.detector.calibration import CleanNull, conformal_rank
-from hessay.detector.constants import CLEAN_NULL, FEW_CLASSES_NULL, MAP_NULL, PROFILE_NULL
+from hessay.detector.constants import (
+    CLEAN_NULL,
+    FEW_CLASSES_NULL,
+    MAP_NULL,
+    PROFILE_NULL,
+    SOFT_NULL,
+)
 from hessay.detector.decide import Test
 from hessay.detector.measure import Measured
 from hessay.detector.reference_table import ReferenceTable
-from hessay.detector.statistics import ClassReach
 
 ONE_CLASS = 0.8  # share of alpha for one target (or several); the rest for a map of all classes
 ALL_CLASSES = 1.0 - ONE_CLASS
 
 
-def reach_test(reach: ClassReach, n_classes: int, alpha: float) -> Test:
-    """Hold S against its law over clean models: no references needed.
+def reach_null(n_classes: int, soft: bool) -> CleanNull:
+    """Law of S over clean models of this many classes, soft ones or others."""
+    return FEW_CLASSES_NULL.get(n_classes, SOFT_NULL if soft else CLEAN_NULL)
+
+
+def comparable_statistic(measured: Measured) -> float:
+    """S, moved to the law of networks that are not soft, so that those of all kinds can be ordered."""
+    statistic = measured.reach.statistic
+    soft = measured.soft_reach is not None
+    return SOFT_NULL.moved_to(CLEAN_NULL, statistic) if soft else statistic
+
+
+def reach_test(measured: Measured, n_classes: int, alpha: float, weight: float) -> Test:
+    """Hold S against its law over clean models of its kind: no references needed.
 
     Two and three classes have laws of their own and the whole alpha: the other tests are for more.
     """
+    reach, soft = measured.reach, measured.soft_reach is not None
+    null = reach_null(n_classes, soft)
     few = n_classes in FEW_CLASSES_NULL
-    null = FEW_CLASSES_NULL.get(n_classes, CLEAN_NULL)
-    weight = 1.0 if few else ONE_CLASS
+    weight = 1.0 if few else weight
     threshold = null.threshold(weight * alpha, n_classes)
     p_value = null.p_value(reach.statistic, n_classes)
     ratio = math.exp(reach.statistic)
@@ -35,7 +53,7 @@ def reach_test(reach: ClassReach, n_classes: int, alpha: float) -> Test:
         p_value=p_value,
         weight=weight,
         suspect=reach.suspect,
-        law=_law("S", null),
+        law=_law("S", null, "soft models" if soft else "models"),
         alarm=f"class {reach.suspect} is reached {ratio:.2f} times as easily as {usual}, "
         f"off the data's own directions: {held}",
         calm=f"no class stands out at alpha = {alpha:g}: the easiest one, class {reach.suspect}, is "
@@ -43,7 +61,9 @@ def reach_test(reach: ClassReach, n_classes: int, alpha: float) -> Test:
     )
 
 
-def profile_test(measured: Measured, table: ReferenceTable, n_classes: int, alpha: float) -> Test:
+def profile_test(
+    measured: Measured, table: ReferenceTable, n_classes: int, alpha: float, weight: float
+) -> Test:
     """Hold the largest deviation from the references' class profile against its law.
 
     The law was fitted to clean networks scanned with references of other seeds, recipes and
@@ -51,7 +71,7 @@ def profile_test(measured: Measured, table: ReferenceTable, n_classes: int, alph
     """
     z, null = table.deviations(measured), table.law(measured)
     suspect, largest = int(z.argmax()), float(z.max())
-    threshold = null.threshold(ONE_CLASS * alpha, n_classes)
+    threshold = null.threshold(weight * alpha, n_classes)
     p_value = null.p_value(largest, n_classes)
     held = f"z = {largest:.2f}, threshold {threshold:.2f}, p = {p_value:.2g}"
     build = " of its own architecture" if table.same_build(measured) else ""
@@ -61,7 +81,7 @@ def profile_test(measured: Measured, table: ReferenceTable, n_classes: int, alph
         statistic=largest,
         threshold=threshold,
         p_value=p_value,
-        weight=ONE_CLASS,
+        weight=weight,
         suspect=suspect,
         law=_law("max z", null),
         alarm=f"class {suspect} is reached more easily {compared}, off the data's own directions: {held}",
@@ -86,7 +106,7 @@ def rank_test(
     rank = conformal_rank(own, others)
     threshold = rank.threshold(others, alpha)
     assert threshold is not None
-    z = table.profile.deviations(measured.reach.log_ratio)
+    z = table.profile.deviations(measured.usual_reach.log_ratio)
     by_class = float(z.max()) / PROFILE_NULL.threshold(alpha, n_classes)
     moved = measured.map_excess / MAP_NULL.threshold(alpha, n_classes)
     suspect = int(z.argmax()) if by_class >= moved else None
@@ -128,5 +148,7 @@ def map_test(measured: Measured, n_classes: int, alpha: float) -> Test:
     )
 
 
-def _law(symbol: str, null: CleanNull) -> str:
-    return f"p-value from the law of {symbol} over {null.n_models} clean models, {null.describe()}"
+def _law(symbol: str, null: CleanNull, models: str = "models") -> str:
+    return (
+        f"p-value from the law of {symbol} over {null.n_models} clean {models}, {null.describe()}"
+    )

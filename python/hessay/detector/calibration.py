@@ -69,6 +69,10 @@ class CleanNull:
         single = -math.expm1(math.log1p(-alpha) / self._groups(n_classes))
         return self.start - self.scale * math.log(single / TAIL)
 
+    def moved_to(self, other: CleanNull, statistic: float) -> float:
+        """Return the statistic that is as improbable under another law as this one is here."""
+        return other.start + other.scale * (statistic - self.start) / self.scale
+
     def describe(self) -> str:
         """Say in a few words what the law is."""
         return f"exponential tail of scale {self.scale:.3f} above {self.start:.3f}"

@@ -144,6 +144,7 @@ def _settings(
     if found.measured is not None:
         if references is not None:
             settings["references_own_architecture"] = references.same_build(found.measured)
+        settings["soft"] = found.measured.soft_reach is not None
         settings["noise"] = found.measured.noise
         settings["noise_agreement"] = found.measured.agreement
     return settings

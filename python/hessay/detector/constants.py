@@ -6,6 +6,8 @@ from hessay.detector.calibration import CleanNull
 
 # S without references; largest z under the profile of 8 references; F, what a class map moves.
 CLEAN_NULL = CleanNull(start=0.4031, scale=0.0743, n_models=249, n_classes=10)
+# S of networks that noise overthrows, as hessay.detector.soft measures it (bench/zoo/soft.py).
+SOFT_NULL = CleanNull(start=0.3933, scale=0.0478, n_models=86, n_classes=10)
 PROFILE_NULL = CleanNull(start=2.0225, scale=0.4302, n_models=144, n_classes=10)
 # z with 8 references of the scanned model's own architecture (bench/zoo/own_architecture.py).
 OWN_PROFILE_NULL = CleanNull(start=2.0717, scale=0.3817, n_models=144, n_classes=10)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from hessay.detector.alarms import comparable_statistic
 from hessay.detector.plan import Plan
 from hessay.detector.reference_table import ReferenceTable
 from hessay.errors import ArgumentError
@@ -83,7 +84,8 @@ class Detector:
     def score_samples(self, models: Iterable[Model]) -> NDArray[np.float64]:
         """Return -S, with references -z, of each model, (k,): the lower, the more suspect.
 
-        NaN where it is not defined.
+        S of a soft network (:mod:`hessay.detector.soft`) is moved to where it is as improbable under the law of
+        the others. NaN where it is not defined.
         """
         plan, references = self._fitted(), self.references_
         scores = []
@@ -92,7 +94,7 @@ class Detector:
             if measured is None:
                 scores.append(np.nan)
             elif references is None:
-                scores.append(-measured.reach.statistic)
+                scores.append(-comparable_statistic(measured))
             else:
                 scores.append(-float(references.deviations(measured).max()))
         return np.array(scores, dtype=np.float64)

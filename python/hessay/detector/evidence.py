@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from hessay.detector.decide import Test
 from hessay.detector.measure import Measured, input_range, some_inputs
 from hessay.detector.reference_table import ReferenceTable
-from hessay.detector.statistics import STEP_RADII, ClassReach, PrincipalDirections
+from hessay.detector.soft import LEVEL
+from hessay.detector.statistics import STEP_RADII, PrincipalDirections
 from hessay.hessian.model.evaluate import Model
 from hessay.hessian.model.freeze import frozen
 from hessay.hessian.model.layout import channels_last
@@ -62,9 +63,11 @@ def evidence_table(
     """Put the statistics into words, the deciding ones first."""
     reach = measured.reach
     refined = measured.refined.flip_rate[-1]
-    spread = () if tests[0].name == "reach_spread" else (_spread(reach),)
+    decided = any(test.name == "reach_spread" for test in tests)
+    spread = () if decided else (_spread(measured),)
+    soft = measured.soft_reach is not None
     return (
-        *(_deciding(test) for test in tests),
+        *(_deciding(test, soft) for test in tests),
         *spread,
         _shown(
             "first_order_spread",
@@ -72,15 +75,16 @@ def evidence_table(
             _log_ratio(reach.first_order),
             "log of the largest over the median |Q M_c| / m_c, logit Jacobian smoothed over "
             "Gaussian noise",
-            "one of the two halves of the deciding statistic",
+            "one of the two parts of the deciding statistic",
         ),
         _shown(
             "finite_step_spread",
             "The same from finite universal steps alone",
             _log_ratio(reach.finite),
-            "log of the largest over the median relative margin drop per length, averaged over "
-            f"steps of {', '.join(map(str, STEP_RADII))} of the probe's radius",
-            "one of the two halves of the deciding statistic",
+            "log of the largest over the median relative margin drop per length, "
+            f"{'interpolated between' if soft else 'averaged over'} steps of "
+            f"{', '.join(map(str, STEP_RADII))} of the probe's radius",
+            "one of the two parts of the deciding statistic",
         ),
         _shown(
             "step_flip_rate",
@@ -136,8 +140,15 @@ _TITLES = {
 }
 
 
-def _deciding(test: Test) -> Evidence:
-    title, method = _TITLES[test.name]
+_SOFT_METHOD = (
+    "S = log of the largest over the median class reach; reach = first^w finite^(1 - w) over its natural "
+    "reach sqrt(W_c / D_c) from the data's shape, w = share of predictions that survive the smoothing noise "
+    f"less 1/2; finite steps at the length that costs the median class {LEVEL} of its margin: a soft network"
+)
+
+
+def _deciding(test: Test, soft: bool) -> Evidence:
+    title, method = _words(test.name, soft)
     return Evidence(
         name=test.name,
         title=title,
@@ -152,9 +163,15 @@ def _deciding(test: Test) -> Evidence:
     )
 
 
-def _spread(reach: ClassReach) -> Evidence:
-    title, method = _TITLES["reach_spread"]
-    return _shown("reach_spread", title, reach.log_ratio, method, "references decide in its place")
+def _spread(measured: Measured) -> Evidence:
+    title, method = _words("reach_spread", measured.soft_reach is not None)
+    ratios = measured.reach.log_ratio
+    return _shown("reach_spread", title, ratios, method, "references decide in its place")
+
+
+def _words(name: str, soft: bool) -> tuple[str, str]:
+    title, method = _TITLES[name]
+    return title, _SOFT_METHOD if soft and name == "reach_spread" else method
 
 
 def class_table(

@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from hessay.detector import validity
 from hessay.detector.interaction import Interaction, interaction
+from hessay.detector.soft import SOFT_AGREEMENT, level_reach
 from hessay.detector.statistics import (
     DRAWS,
+    FEW_CLASSES,
     MAP_RADIUS,
     NOISES,
     STEP_PROBES,
@@ -41,7 +43,8 @@ class Measured:
 
     slopes: Slopes
     refined: RefinedDirections
-    reach: ClassReach
+    usual_reach: ClassReach  # slopes and short steps alike: what references are compared by
+    soft_reach: ClassReach | None  # of a soft network; None for others, and below 4 classes
     interaction: Interaction
     class_map: ClassMap | None  # None where classes and inputs do not interact: a linear model
     logit_scale: float  # root mean square of the centred logits, logits
@@ -50,6 +53,11 @@ class Measured:
     backward_passes: int
     caveats: tuple[str, ...]  # what forbids CLEAN, though not FLAGGED
     architecture: str  # digest of the model's build
+
+    @property
+    def reach(self) -> ClassReach:
+        """Reach of the classes as this kind of network is judged by, without references."""
+        return self.usual_reach if self.soft_reach is None else self.soft_reach
 
     @property
     def map_excess(self) -> float:
@@ -139,17 +147,25 @@ def measure(
     reasons = validity.immovable(refined)
     if reasons:
         return Measurement(line.logits, line.accuracy, None, reasons)
+    nature = natural_reach(flat, jacobians.predicted, len(slopes.reach))
+    usual = class_reach(slopes, refined, nature)
+    caveats = validity.brittle(jacobians.noise, NOISES[0] * directions.noise_scale)
+    soft = bool(caveats) or jacobians.agreement < SOFT_AGREEMENT
+    soft_reach = None
+    if soft and len(slopes.reach) >= FEW_CLASSES:
+        soft_reach = level_reach(usual, refined, jacobians.agreement)
     measured = Measured(
         slopes,
         refined,
-        class_reach(slopes, refined, natural_reach(flat, jacobians.predicted, len(slopes.reach))),
+        usual,
+        soft_reach,
         together,
         class_map,
         float(np.sqrt(np.square(line.logits - line.logits.mean(axis=1, keepdims=True)).mean())),
         jacobians.noise,
         jacobians.agreement,
         jacobians.passes + refined.passes,
-        validity.brittle(jacobians.noise, NOISES[0] * directions.noise_scale),
+        caveats,
         own_architecture(model),
     )
     return Measurement(line.logits, line.accuracy, measured, ())

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from hessay.detector.alarms import map_test, profile_test, rank_test, reach_test
+from hessay.detector.alarms import ONE_CLASS, map_test, profile_test, rank_test, reach_test
 from hessay.detector.compose import compose
 from hessay.detector.decide import Test, abstain, decide, withhold
 from hessay.detector.evidence import evidence_table, straight_step_rates
@@ -176,14 +176,19 @@ class Plan:
                 f"{n_classes}; give clean models of the same task"
             )
         if n_classes < FEW_CLASSES:
-            return (reach_test(measured.reach, n_classes, self.alpha),)
+            return (reach_test(measured, n_classes, self.alpha, ONE_CLASS),)
         moving = map_test(measured, n_classes, self.alpha)
         if references is None:
-            return reach_test(measured.reach, n_classes, self.alpha), moving
+            return reach_test(measured, n_classes, self.alpha, ONE_CLASS), moving
         ranked = rank_test(measured, references, n_classes, self.alpha)
         if ranked is not None:
             return (ranked,)
-        return profile_test(measured, references, n_classes, self.alpha), moving
+        if measured.soft_reach is None:
+            return profile_test(measured, references, n_classes, self.alpha, ONE_CLASS), moving
+        # References are compared by the usual reach, which sees less of a soft network than its own.
+        half = 0.5 * ONE_CLASS
+        profile = profile_test(measured, references, n_classes, self.alpha, half)
+        return profile, reach_test(measured, n_classes, self.alpha, half), moving
 
 
 @contextmanager

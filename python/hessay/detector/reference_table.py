@@ -50,14 +50,14 @@ class ReferenceTable:
                 f"{len(measured)} reference models are too few for a class profile; give at least "
                 f"{MIN_REFERENCES}, 8 are good, or none"
             )
-        sizes = sorted({len(m.reach.log_ratio) for m in measured})
+        sizes = sorted({len(m.usual_reach.log_ratio) for m in measured})
         if len(sizes) > 1:
             raise ArgumentError(
                 f"the reference models have {' and '.join(map(str, sizes))} classes; give models of "
                 "one task"
             )
         return ReferenceTable(
-            np.stack([m.reach.log_ratio for m in measured]),
+            np.stack([m.usual_reach.log_ratio for m in measured]),
             np.array([m.map_excess for m in measured]),
             np.stack([bystanders(m) for m in measured]),
             trained_alike,
@@ -81,7 +81,7 @@ class ReferenceTable:
     def deviations(self, measured: Measured) -> NDArray[np.float64]:
         """Z of every class of a model under the references' profile, (C,)."""
         share = OWN_SHARE if self.same_build(measured) else SHARE
-        return self.profile.deviations(measured.reach.log_ratio, share)
+        return self.profile.deviations(measured.usual_reach.log_ratio, share)
 
     def law(self, measured: Measured) -> CleanNull:
         """Law of the largest z over clean models, for references of this kind."""
@@ -136,7 +136,7 @@ class ReferenceTable:
         reaches = 1.0 / (k + 1) <= level * (1.0 + 1e-12)
         if not self.trained_alike or not reaches or k < MIN_REFERENCES or self.unlike(measured):
             return None
-        z = left_out(np.vstack([self.log_ratios, measured.reach.log_ratio]))
+        z = left_out(np.vstack([self.log_ratios, measured.usual_reach.log_ratio]))
         moved = np.append(self.map_excesses, measured.map_excess)
         scores: NDArray[np.float64] = np.maximum(
             z / PROFILE_NULL.threshold(level, n_classes),
@@ -152,7 +152,7 @@ def bystanders(measured: Measured) -> NDArray[np.float64]:
     """Logarithms of quantities that the recipe changes and one target class hardly does, (2,)."""
     return np.log(
         [
-            float(np.median(measured.reach.reach)),
+            float(np.median(measured.usual_reach.reach)),
             measured.logit_scale,
         ]
     )

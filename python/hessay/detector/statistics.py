@@ -227,14 +227,14 @@ def class_reach(
     finite = (np.maximum(refined.margin_drop, 0.0) / radii).mean(axis=0)
     finite = np.maximum(finite, FINITE_FLOOR * np.median(finite))
     reach = np.sqrt(slopes.reach * finite) / nature
-    log_ratio = _over_the_others(reach)
+    log_ratio = log_ratios(reach)
     suspect = int(np.argmax(log_ratio))
     return ClassReach(
         slopes.reach, finite, nature, reach, log_ratio, float(log_ratio[suspect]), suspect
     )
 
 
-def _over_the_others(reach: NDArray[np.float64]) -> NDArray[np.float64]:
+def log_ratios(reach: NDArray[np.float64]) -> NDArray[np.float64]:
     """log(reach_c / what is usual for the other classes), (C,); 0 where a reach is 0.
 
     Usual is the median of all; of two and three classes, whose median moves with an outlier, the

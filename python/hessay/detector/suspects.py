@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hessay.detector.constants import CLEAN_NULL, OWN_PROFILE_NULL, PROFILE_NULL
+from hessay.detector.alarms import reach_null
+from hessay.detector.calibration import CleanNull
+from hessay.detector.constants import OWN_PROFILE_NULL, PROFILE_NULL
 from hessay.detector.measure import input_range, measure, slopes_alone, some_inputs
 from hessay.detector.plan import Plan
 from hessay.detector.statistics import STEP_PROBES, Slopes
@@ -35,6 +37,7 @@ class Suspect:
 
     index: int  # class number
     log_ratio: float  # log(reach / median reach), dimensionless
+    soft: bool  # whether the network is soft, which decides the law of log_ratio
     slope: NDArray[np.float64]  # (d,): Q M_c, logits / input
     perturbation: NDArray[np.float64]  # (R, d): best universal perturbations, input units
     flip_rate: NDArray[np.float64]  # (R,): share of the other probes each sends to the class
@@ -77,10 +80,10 @@ def find_suspects(
         As :func:`hessay.scan`.
     """
     plan = Plan.of(probe, alpha=0.01, seed=seed, progress=None)
-    slopes, log_ratio = _reach(model, plan, report, seed)
+    slopes, log_ratio, soft = _reach(model, plan, report, seed)
     n_classes = len(log_ratio)
     if classes is None:
-        classes = _above_the_line(log_ratio, n_classes, report)
+        classes = _above_the_line(log_ratio, reach_null(n_classes, soft), report)
     elif not classes or any(not 0 <= c < n_classes for c in classes):
         raise ArgumentError(f"classes must be some of 0 to {n_classes - 1}, got {list(classes)}")
     with frozen(model), channels_last(model, plan.probe.inputs):
@@ -97,6 +100,7 @@ def find_suspects(
         Suspect(
             index=c,
             log_ratio=float(log_ratio[c]),
+            soft=soft,
             slope=slopes.off_data[c],
             perturbation=refined.perturbation[:, i],
             flip_rate=refined.flip_rate[:, i],
@@ -108,8 +112,8 @@ def find_suspects(
 
 def _reach(
     model: Model, plan: Plan, report: Report | None, seed: int
-) -> tuple[Slopes, NDArray[np.float64]]:
-    """Slopes into every class and log(reach / median): from the report, if it is of this scan.
+) -> tuple[Slopes, NDArray[np.float64], bool]:
+    """Slopes into every class, log(reach / median) and whether the network is soft: from its report, if given.
 
     The report holds what most of the time of a measurement goes into, the finite steps.
     """
@@ -118,11 +122,13 @@ def _reach(
         slopes = slopes_alone(model, probe, plan.flat, plan.directions, seed)
         if isinstance(slopes, tuple):
             raise _undefined(slopes)
-        return slopes, np.array([row.log_ratio for row in report.classes])
+        soft = bool(report.settings.get("soft"))
+        return slopes, np.array([row.log_ratio for row in report.classes]), soft
     found = measure(model, probe, plan.flat, plan.directions, seed)
     if found.measured is None:
         raise _undefined(found.reasons)
-    return found.measured.slopes, found.measured.reach.log_ratio
+    measured = found.measured
+    return measured.slopes, measured.reach.log_ratio, measured.soft_reach is not None
 
 
 def _describes(report: Report, model: Model, probe_digest: str) -> bool:
@@ -139,10 +145,11 @@ def _undefined(reasons: tuple[str, ...]) -> ReachUndefined:
 
 
 def _above_the_line(
-    log_ratio: NDArray[np.float64], n_classes: int, report: Report | None
+    log_ratio: NDArray[np.float64], null: CleanNull, report: Report | None
 ) -> list[int]:
     """Classes in order of suspicion: the first in any case, others where they pass a test."""
-    value, line = log_ratio, CLEAN_NULL.threshold(LEVEL, n_classes)
+    n_classes = len(log_ratio)
+    value, line = log_ratio, null.threshold(LEVEL, n_classes)
     first = int(value.argmax())
     if report is not None:
         z = [row.deviation for row in report.classes]

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from hessay.detector.alarms import comparable_statistic
 from hessay.detector.measure import input_range, some_inputs
 from hessay.detector.plan import Plan
 from hessay.detector.statistics import STEP_PROBES
@@ -106,7 +107,7 @@ class Exam:
     def statistic(self, model: nn.Module) -> float | None:
         """S of the scan; None where it is not defined."""
         measured = self.plan.measure(model).measured
-        return None if measured is None else measured.reach.statistic
+        return None if measured is None else comparable_statistic(measured)
 
     @staticmethod
     def _predicted(model: nn.Module, inputs: Tensor) -> Tensor:

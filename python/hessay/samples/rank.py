@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from hessay.detector.constants import CLEAN_NULL
+from hessay.detector.alarms import reach_null
 from hessay.detector.suspects import Suspect, find_suspects
 from hessay.errors import ArgumentError
 from hessay.hessian.model.freeze import frozen
@@ -176,7 +176,7 @@ def _class_p_value(suspect: Suspect, position: int, report: Report | None, n_cla
     single = report is not None and report.class_map is None
     if report is not None and report.p_value is not None and first and single:
         return report.p_value
-    return CLEAN_NULL.p_value(suspect.log_ratio, n_classes)
+    return reach_null(n_classes, suspect.soft).p_value(suspect.log_ratio, n_classes)
 
 
 def _doubts(classes: tuple[SuspectClass, ...], report: Report | None) -> tuple[str, ...]:
