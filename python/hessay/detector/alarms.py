@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from hessay.detector.calibration import CleanNull, conformal_rank
 from hessay.detector.constants import CLEAN_NULL, FEW_CLASSES_NULL, MAP_NULL, PROFILE_NULL
 from hessay.detector.decide import Test
 from hessay.detector.measure import Measured
+from hessay.detector.pair_law import pair_threshold
 from hessay.detector.reference_table import ReferenceTable
 from hessay.detector.statistics import ClassReach
 
@@ -43,15 +46,19 @@ def reach_test(reach: ClassReach, n_classes: int, alpha: float) -> Test:
     )
 
 
-def profile_test(measured: Measured, table: ReferenceTable, n_classes: int, alpha: float) -> Test:
+def profile_test(
+    measured: Measured, table: ReferenceTable, n_classes: int, alpha: float, *, share: float = 1.0
+) -> Test:
     """Hold the largest deviation from the references' class profile against its law.
 
     The law was fitted to clean networks scanned with references of other seeds, recipes and
-    architectures; see :func:`rank_test` for references that allow more.
+    architectures; see :func:`rank_test` for references that allow more. ``share`` is what other
+    tests than this and :func:`map_test` leave of alpha.
     """
+    weight = share * ONE_CLASS
     z, null = table.deviations(measured), table.law(measured)
     suspect, largest = int(z.argmax()), float(z.max())
-    threshold = null.threshold(ONE_CLASS * alpha, n_classes)
+    threshold = null.threshold(weight * alpha, n_classes)
     p_value = null.p_value(largest, n_classes)
     held = f"z = {largest:.2f}, threshold {threshold:.2f}, p = {p_value:.2g}"
     build = " of its own architecture" if table.same_build(measured) else ""
@@ -61,7 +68,7 @@ def profile_test(measured: Measured, table: ReferenceTable, n_classes: int, alph
         statistic=largest,
         threshold=threshold,
         p_value=p_value,
-        weight=ONE_CLASS,
+        weight=weight,
         suspect=suspect,
         law=_law("max z", null),
         alarm=f"class {suspect} is reached more easily {compared}, off the data's own directions: {held}",
@@ -75,7 +82,8 @@ def rank_test(
 ) -> Test | None:
     """Conformal test among references trained like the model; None where there are too few.
 
-    One score holds both the class profile and the class map, so the whole alpha is its own.
+    One score holds the class profile, the class map and the pairs of classes, so the whole alpha is
+    its own.
 
     Source: Vovk, Gammerman & Shafer 2005, Algorithmic Learning in a Random World, ch. 2.
     """
@@ -91,6 +99,14 @@ def rank_test(
     moved = measured.map_excess / MAP_NULL.threshold(alpha, n_classes)
     suspect = int(z.argmax()) if by_class >= moved else None
     what = "all classes together" if suspect is None else f"class {suspect}"
+    source = None
+    if table.log_pairs is not None and not table.pairs_untested(measured):
+        assert measured.log_pairs is not None
+        found = table.pair_deviations(measured.log_pairs)
+        largest = float(found.max()) / pair_threshold(len(others), n_classes, alpha)
+        if largest > max(by_class, moved):
+            source, suspect = (int(i) for i in np.unravel_index(int(found.argmax()), found.shape))
+            what = f"the way from class {source} to class {suspect}"
     held = f"score {own:.2f}, threshold {threshold:.2f}, conformal p = {rank.p_value:.2g}"
     return Test(
         name="reference_rank",
@@ -99,6 +115,7 @@ def rank_test(
         p_value=rank.p_value,
         weight=1.0,
         suspect=suspect,
+        source=source,
         law=f"conformal rank among {len(others)} clean reference models, each left out in turn",
         alarm=f"the model stands out among {len(others)} clean reference models, by {what}: {held}",
         calm=f"the model does not stand out among {len(others)} clean reference models at "
@@ -106,10 +123,14 @@ def rank_test(
     )
 
 
-def map_test(measured: Measured, n_classes: int, alpha: float) -> Test:
-    """Hold F, what the best short step does to all classes together, against its law."""
+def map_test(measured: Measured, n_classes: int, alpha: float, *, share: float = 1.0) -> Test:
+    """Hold F, what the best short step does to all classes together, against its law.
+
+    ``share`` is what other tests than this and the one for single classes leave of alpha.
+    """
+    weight = share * ALL_CLASSES
     excess = measured.map_excess
-    threshold = MAP_NULL.threshold(ALL_CLASSES * alpha, n_classes)
+    threshold = MAP_NULL.threshold(weight * alpha, n_classes)
     p_value = MAP_NULL.p_value(excess, n_classes)
     held = f"F = {excess:.2f}, threshold {threshold:.2f}, p = {p_value:.2g}"
     found = measured.class_map
@@ -119,7 +140,7 @@ def map_test(measured: Measured, n_classes: int, alpha: float) -> Test:
         statistic=excess,
         threshold=threshold,
         p_value=p_value,
-        weight=ALL_CLASSES,
+        weight=weight,
         suspect=None,
         law=_law("F", MAP_NULL),
         alarm=f"one short step off the data moves {rate:.0%} of the probes, class by class, to {goal}: "
