@@ -21,9 +21,9 @@ from hessay.loading import build_architecture
 from store_case import postgresql_programs, postgresql_server
 
 # A red run must be red again: examples are a function of the test, weights and inputs of this file.
-# `pytest --hypothesis-profile=search` draws new examples.
-settings.register_profile("repeatable", derandomize=True)
-settings.register_profile("search", derandomize=False)
+# `pytest --hypothesis-profile=search` draws new examples. No test is failed for its time: machines are busy.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.register_profile("search", derandomize=False, deadline=None)
 settings.load_profile("repeatable")
 
 

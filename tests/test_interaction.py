@@ -85,7 +85,15 @@ def test_the_statistic_is_the_ratio_of_eigenvalues_however_it_is_computed(
     mean = rng.standard_normal((N_CLASSES, N_CLASSES, width))
     mean[0, 1] += 3 * rng.standard_normal(width)
     jacobians = ClassJacobians(
-        mean, np.ones(N_CLASSES, np.int64), np.arange(N_CLASSES), np.eye(N_CLASSES), 1.0, 0.0, 0
+        mean=mean,
+        own=mean[np.arange(N_CLASSES), np.arange(N_CLASSES)],
+        total=mean.mean(axis=0),
+        counts=np.ones(N_CLASSES, np.int64),
+        predicted=np.arange(N_CLASSES),
+        logits=np.eye(N_CLASSES),
+        agreement=1.0,
+        noise=0.0,
+        passes=0,
     )
     directions = principal_directions(rng.standard_normal((60, width)), share=0.1)
     # The second, dumber way: no Grams, the projector written out, singular values.

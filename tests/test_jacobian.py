@@ -69,6 +69,27 @@ def test_means_agree_with_one_jacrev_a_probe(index: int) -> None:
     assert (found.predicted == found.logits.argmax(axis=1)).all()
 
 
+@pytest.mark.parametrize("noise", [0.0, 0.3])
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_own_and_total_are_the_same_without_the_table_of_pairs(index: int, noise: float) -> None:
+    model, inputs = networks()[index]
+    with frozen(model):
+        with_pairs = class_jacobians(model, inputs, noise=noise, draws=2)
+        without = class_jacobians(model, inputs, noise=noise, draws=2, pairs=False)
+    assert without.mean is None
+    table = with_pairs.mean
+    assert table is not None
+    share = with_pairs.counts / len(inputs)
+    total = np.einsum("s,scd->cd", share, table)  # the mean over all probes, the long way
+    allowed = EPS * len(inputs) * 100 * np.abs(table).max()
+    for found in (with_pairs, without):
+        classes = np.arange(len(table))
+        assert np.abs(found.own - table[classes, classes]).max() <= allowed
+        assert np.abs(found.total - total).max() <= allowed
+    assert (with_pairs.counts == without.counts).all()
+    assert with_pairs.agreement == without.agreement
+
+
 def test_chunks_do_not_change_the_means(monkeypatch: pytest.MonkeyPatch) -> None:
     model, inputs = networks()[0]
     with frozen(model):

@@ -184,7 +184,7 @@ def test_the_decision_follows_the_p_value(nets: Nets) -> None:
     plan = Plan.of(hessay.Probe(nets.inputs), alpha=0.01, seed=0, progress=None)
     found = plan.measured(nets.poisoned, "")
     for alpha in (0.5, 0.01, 1e-12, 1e-300):
-        test = reach_test(found, 10, alpha, 0.8)
+        test = reach_test(found, 10, alpha)
         decision = decisions.decide([test], alpha)
         expected = Verdict.FLAGGED if test.p_value <= test.weight * alpha else Verdict.CLEAN
         assert decision.verdict is expected

@@ -57,8 +57,8 @@ def test_logits_and_class_sums_are_those_of_small_pieces() -> None:
     flat = data.numpy()
     group = np.random.default_rng(SEED).integers(0, C, N)
     close(program.logits(flat), model(data).detach().numpy())
-    pieces = [program.class_sums(flat[i : i + 50], group[i : i + 50]) for i in range(0, N, 50)]
-    close(program.class_sums(flat, group), np.sum(pieces, axis=0))
+    pieces = [program.group_sums(flat[i : i + 50], group[i : i + 50], C) for i in range(0, N, 50)]
+    close(program.group_sums(flat, group, C), np.sum(pieces, axis=0))
 
 
 @pytest.mark.parametrize("threads", [1, 3])

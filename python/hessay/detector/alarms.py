@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from hessay.detector.calibration import CleanNull, conformal_rank
 from hessay.detector.constants import (
     CLEAN_NULL,
@@ -14,6 +16,7 @@ from hessay.detector.constants import (
 )
 from hessay.detector.decide import Test
 from hessay.detector.measure import Measured
+from hessay.detector.pair_law import pair_threshold
 from hessay.detector.reference_table import ReferenceTable
 
 ONE_CLASS = 0.8  # share of alpha for one target (or several); the rest for a map of all classes
@@ -32,15 +35,16 @@ def comparable_statistic(measured: Measured) -> float:
     return SOFT_NULL.moved_to(CLEAN_NULL, statistic) if soft else statistic
 
 
-def reach_test(measured: Measured, n_classes: int, alpha: float, weight: float) -> Test:
+def reach_test(measured: Measured, n_classes: int, alpha: float, *, share: float = 1.0) -> Test:
     """Hold S against its law over clean models of its kind: no references needed.
 
     Two and three classes have laws of their own and the whole alpha: the other tests are for more.
+    ``share`` is what other tests than this and :func:`map_test` leave of alpha.
     """
     reach, soft = measured.reach, measured.soft_reach is not None
     null = reach_null(n_classes, soft)
     few = n_classes in FEW_CLASSES_NULL
-    weight = 1.0 if few else weight
+    weight = 1.0 if few else share * ONE_CLASS
     threshold = null.threshold(weight * alpha, n_classes)
     p_value = null.p_value(reach.statistic, n_classes)
     ratio = math.exp(reach.statistic)
@@ -62,13 +66,15 @@ def reach_test(measured: Measured, n_classes: int, alpha: float, weight: float) 
 
 
 def profile_test(
-    measured: Measured, table: ReferenceTable, n_classes: int, alpha: float, weight: float
+    measured: Measured, table: ReferenceTable, n_classes: int, alpha: float, *, share: float = 1.0
 ) -> Test:
     """Hold the largest deviation from the references' class profile against its law.
 
     The law was fitted to clean networks scanned with references of other seeds, recipes and
-    architectures; see :func:`rank_test` for references that allow more.
+    architectures; see :func:`rank_test` for references that allow more. ``share`` is what other
+    tests than this and :func:`map_test` leave of alpha.
     """
+    weight = share * ONE_CLASS
     z, null = table.deviations(measured), table.law(measured)
     suspect, largest = int(z.argmax()), float(z.max())
     threshold = null.threshold(weight * alpha, n_classes)
@@ -95,7 +101,8 @@ def rank_test(
 ) -> Test | None:
     """Conformal test among references trained like the model; None where there are too few.
 
-    One score holds both the class profile and the class map, so the whole alpha is its own.
+    One score holds the class profile, the class map and the pairs of classes, so the whole alpha is
+    its own.
 
     Source: Vovk, Gammerman & Shafer 2005, Algorithmic Learning in a Random World, ch. 2.
     """
@@ -111,6 +118,14 @@ def rank_test(
     moved = measured.map_excess / MAP_NULL.threshold(alpha, n_classes)
     suspect = int(z.argmax()) if by_class >= moved else None
     what = "all classes together" if suspect is None else f"class {suspect}"
+    source = None
+    if table.log_pairs is not None and not table.pairs_untested(measured):
+        assert measured.log_pairs is not None
+        found = table.pair_deviations(measured.log_pairs)
+        largest = float(found.max()) / pair_threshold(len(others), n_classes, alpha)
+        if largest > max(by_class, moved):
+            source, suspect = (int(i) for i in np.unravel_index(int(found.argmax()), found.shape))
+            what = f"the way from class {source} to class {suspect}"
     held = f"score {own:.2f}, threshold {threshold:.2f}, conformal p = {rank.p_value:.2g}"
     return Test(
         name="reference_rank",
@@ -119,6 +134,7 @@ def rank_test(
         p_value=rank.p_value,
         weight=1.0,
         suspect=suspect,
+        source=source,
         law=f"conformal rank among {len(others)} clean reference models, each left out in turn",
         alarm=f"the model stands out among {len(others)} clean reference models, by {what}: {held}",
         calm=f"the model does not stand out among {len(others)} clean reference models at "
@@ -126,10 +142,14 @@ def rank_test(
     )
 
 
-def map_test(measured: Measured, n_classes: int, alpha: float) -> Test:
-    """Hold F, what the best short step does to all classes together, against its law."""
+def map_test(measured: Measured, n_classes: int, alpha: float, *, share: float = 1.0) -> Test:
+    """Hold F, what the best short step does to all classes together, against its law.
+
+    ``share`` is what other tests than this and the one for single classes leave of alpha.
+    """
+    weight = share * ALL_CLASSES
     excess = measured.map_excess
-    threshold = MAP_NULL.threshold(ALL_CLASSES * alpha, n_classes)
+    threshold = MAP_NULL.threshold(weight * alpha, n_classes)
     p_value = MAP_NULL.p_value(excess, n_classes)
     held = f"F = {excess:.2f}, threshold {threshold:.2f}, p = {p_value:.2g}"
     found = measured.class_map
@@ -139,7 +159,7 @@ def map_test(measured: Measured, n_classes: int, alpha: float) -> Test:
         statistic=excess,
         threshold=threshold,
         p_value=p_value,
-        weight=ALL_CLASSES,
+        weight=weight,
         suspect=None,
         law=_law("F", MAP_NULL),
         alarm=f"one short step off the data moves {rate:.0%} of the probes, class by class, to {goal}: "

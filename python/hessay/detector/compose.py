@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hessay.detector import evidence, statistics
 from hessay.detector.decide import Decision
@@ -41,6 +42,8 @@ def compose(
     table: tuple[Evidence, ...],
     spectrum: SpectrumSummary | None,
     notes: tuple[str, ...],
+    not_excluded: tuple[str, ...],
+    towards: NDArray[np.float64] | None,
     alpha: float,
     seed: int,
     source: str,
@@ -58,6 +61,10 @@ def compose(
     spectrum : SpectrumSummary or None
     notes : tuple of str
         Sentences that follow the reasons and decide nothing.
+    not_excluded : tuple of str
+        Attacks the scan would have missed.
+    towards : (d,) float64 or None
+        Trigger direction of an alarm for one source class, any length.
     alpha, seed, source
         As given by the caller.
     seconds : mapping
@@ -70,6 +77,7 @@ def compose(
     if measured is not None and decision.verdict is Verdict.FLAGGED:
         moved = measured.class_map if flagged is None else None
         row = measured.slopes.off_data[flagged] if moved is None else moved.perturbation
+        row = row if towards is None else towards
         direction = tuple(float(v) for v in row / np.linalg.norm(row))
     test = decision.test
     return Report(
@@ -80,7 +88,7 @@ def compose(
         threshold=None if test is None or not math.isfinite(test.threshold) else test.threshold,
         p_value=None if test is None else test.p_value,
         reasons=decision.reasons + notes,
-        not_excluded=() if decision.verdict is Verdict.FLAGGED else evidence.NOT_EXCLUDED,
+        not_excluded=() if decision.verdict is Verdict.FLAGGED else not_excluded,
         evidence=table,
         classes=()
         if measured is None
@@ -104,7 +112,7 @@ def compose(
             mean=None if direction is None else _mean(model, probe),
         ),
         seed=seed,
-        settings=_settings(directions, found, references),
+        settings=_settings(directions, found, references, decision),
         environment={
             "python": platform.python_version(),
             "machine": platform.machine(),
@@ -129,7 +137,10 @@ def _mean(model: Model, probe: Probe) -> tuple[float, ...] | None:
 
 
 def _settings(
-    directions: PrincipalDirections, found: Measurement, references: ReferenceTable | None
+    directions: PrincipalDirections,
+    found: Measurement,
+    references: ReferenceTable | None,
+    decision: Decision,
 ) -> dict[str, float | int | str | bool]:
     settings: dict[str, float | int | str | bool] = {
         "variance_share": statistics.VARIANCE_SHARE,
@@ -147,6 +158,8 @@ def _settings(
         settings["soft"] = found.measured.soft_reach is not None
         settings["noise"] = found.measured.noise
         settings["noise_agreement"] = found.measured.agreement
+    if decision.verdict is Verdict.FLAGGED and decision.test and decision.test.source is not None:
+        settings["source_class"] = decision.test.source
     return settings
 
 

@@ -26,6 +26,7 @@ class Test:
     law: str  # where the p-value comes from, in a few words
     alarm: str  # sentence for a model it flags
     calm: str  # sentence for a model it does not
+    source: int | None = None  # class that it leads away from; None where it is any other
     vetoed: str = ""  # why an alarm of this test must not count, "" where it may
 
     def rejects(self, alpha: float) -> bool:

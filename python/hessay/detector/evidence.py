@@ -23,16 +23,27 @@ from hessay.report import ClassEvidence, Evidence
 STEP_RADIUS = 0.36  # of the probe's radius: the straight step of the second piece of evidence
 PROBES = 128  # for it; rates have a standard error of at most 0.045
 
-# Measured blind spots of the deciding statistic. A report without an alarm says them.
-NOT_EXCLUDED = (
-    "an all-to-all backdoor (every class moved to another one) with more than one trigger",
-    "a backdoor for one source class with cover samples",
+# Measured blind spots of the tests. A report without an alarm says them.
+_ALL_TO_ALL = "an all-to-all backdoor (every class moved to another one)"
+_ONE_SOURCE = "a backdoor for one source class with cover samples"
+_NEVER_EXCLUDED = (
     "a clean-label backdoor, whose poisoned samples keep a plausible label",
     "a backdoor that hardly works yet: attack success below one half",
     "an attacker who knew this test and trained against it (flattened or masked gradients)",
     "several targets at once, in about half of the classes or more",
     "poisoning that leaves no trigger, for example lost accuracy or a shifted decision boundary",
 )
+
+
+def not_excluded(*, maps: bool, pairs: bool) -> tuple[str, ...]:
+    """Attacks that a scan without an alarm may have missed, by whether maps and pairs were tested."""
+    return (
+        f"{_ALL_TO_ALL} with more than one trigger" if maps else _ALL_TO_ALL,
+        f"{_ONE_SOURCE}: tested, but some are missed" if pairs else _ONE_SOURCE,
+        *_NEVER_EXCLUDED,
+    )
+
+
 NULL_NOTE = (
     "tested at {share:.0%} of alpha; laws were fitted to small image classifiers with 10 classes: for "
     "other kinds of model, give clean references trained like it"
@@ -124,8 +135,15 @@ _TITLES = {
     "reference_rank": (
         "How far the model stands out among clean reference models trained like it",
         (
-            "larger of max z (class profile) and F (class map), each over its threshold at "
-            "alpha; every reference is judged by the others in the same way"
+            "largest of max z (class profile), F (class map) and, for references of the same build, P (pairs "
+            "of classes), each over its threshold at alpha; every reference is judged by the others in the same way"
+        ),
+    ),
+    "pair_reach": (
+        "How far one class is turned into one other more easily than in clean reference models",
+        (
+            "P = largest z of log(|Q M_sc| / m_sc) over ordered pairs of classes, without the row and column "
+            "effects of the table, against its median and spread in references of the same build and training"
         ),
     ),
     "class_map_excess": (

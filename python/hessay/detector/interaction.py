@@ -45,16 +45,18 @@ def interaction(jacobians: ClassJacobians, directions: PrincipalDirections) -> I
     Parameters
     ----------
     jacobians : ClassJacobians
-        Of the model on the probe, smoothed.
+        Of the model on the probe, smoothed, with the table of all pairs.
     directions : PrincipalDirections
         Of the same probe.
     """
+    assert jacobians.mean is not None
     n_classes, _, width = jacobians.mean.shape
     rows = directions.remove(jacobians.mean.reshape(-1, width))
     whole = float(np.square(rows).sum())
     table = rows.reshape(n_classes, n_classes, width)
-    table = table - table.mean(axis=0) - table.mean(axis=1, keepdims=True) + table.mean(axis=(0, 1))
-    rows = table.reshape(-1, width)
+    # In place: a table of many classes is large. Means of rows whose columns sum to zero need no third term.
+    table -= table.mean(axis=0)
+    table -= table.mean(axis=1, keepdims=True)
     share = float(np.square(rows).sum()) / whole if whole > 0.0 else 0.0
     if not math.isfinite(share) or share < _ROUNDING**2:
         return Interaction(0.0, np.zeros(0), np.zeros((0, width)), share)

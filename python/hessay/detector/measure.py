@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from hessay.detector import validity
 from hessay.detector.interaction import Interaction, interaction
+from hessay.detector.pairs import pair_reach
 from hessay.detector.soft import SOFT_AGREEMENT, level_reach
 from hessay.detector.statistics import (
     DRAWS,
@@ -45,7 +46,7 @@ class Measured:
     refined: RefinedDirections
     usual_reach: ClassReach  # slopes and short steps alike: what references are compared by
     soft_reach: ClassReach | None  # of a soft network; None for others, and below 4 classes
-    interaction: Interaction
+    interaction: Interaction | None  # None where there are too many pairs of classes to form
     class_map: ClassMap | None  # None where classes and inputs do not interact: a linear model
     logit_scale: float  # root mean square of the centred logits, logits
     noise: float  # standard deviation of the smoothing noise, input units
@@ -53,6 +54,7 @@ class Measured:
     backward_passes: int
     caveats: tuple[str, ...]  # what forbids CLEAN, though not FLAGGED
     architecture: str  # digest of the model's build
+    log_pairs: NDArray[np.float64] | None  # (C, C): log reach of each pair; None where not measured
 
     @property
     def reach(self) -> ClassReach:
@@ -133,9 +135,9 @@ def measure(
             basis=directions.basis,
             steps=STEPS,
         )
-        together = interaction(jacobians, directions)
+        together = None if jacobians.mean is None else interaction(jacobians, directions)
         class_map = None
-        if len(together.directions) > 0:
+        if together is not None and len(together.directions) > 0:
             class_map = find_class_map(
                 model,
                 some_inputs(probe, STEP_PROBES),
@@ -167,6 +169,7 @@ def measure(
         jacobians.passes + refined.passes,
         caveats,
         own_architecture(model),
+        pair_reach(jacobians, directions) if len(slopes.reach) >= FEW_CLASSES else None,
     )
     return Measurement(line.logits, line.accuracy, measured, ())
 
@@ -215,7 +218,9 @@ def _linearised(
     reasons += validity.unusable_logits(logits, targets)
     if reasons:
         return _Linearised(logits, accuracy, None, None, reasons)
-    jacobians = _smoothed(model, probe, directions, seed)
+    jacobians = _smoothed(
+        model, probe, directions, seed, pairs=validity.pairs_fit(logits.shape[1], probe.d)
+    )
     slopes = first_order(jacobians, directions)
     reasons = validity.degenerate(jacobians, directions, slopes)
     if reasons:
@@ -224,12 +229,17 @@ def _linearised(
 
 
 def _smoothed(
-    model: Model, probe: Probe, directions: PrincipalDirections, seed: int
+    model: Model, probe: Probe, directions: PrincipalDirections, seed: int, *, pairs: bool
 ) -> ClassJacobians:
     passes = 0
     for share in NOISES:
         found = class_jacobians(
-            model, probe.inputs, noise=share * directions.noise_scale, draws=DRAWS, seed=seed
+            model,
+            probe.inputs,
+            noise=share * directions.noise_scale,
+            draws=DRAWS,
+            seed=seed,
+            pairs=pairs,
         )
         passes += found.passes
         if found.agreement >= validity.MIN_AGREEMENT:

@@ -10,21 +10,25 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from hessay.detector.alarms import ONE_CLASS, map_test, profile_test, rank_test, reach_test
+from hessay.detector.alarms import map_test, profile_test, rank_test, reach_test
 from hessay.detector.compose import compose
 from hessay.detector.decide import Test, abstain, decide, withhold
-from hessay.detector.evidence import evidence_table, straight_step_rates
+from hessay.detector.evidence import evidence_table, not_excluded, straight_step_rates
 from hessay.detector.measure import Measured, Measurement, flatten, measure
+from hessay.detector.pair_alarm import pair_test
+from hessay.detector.pair_direction import pair_direction
+from hessay.detector.pair_law import PAIRS
 from hessay.detector.reference_table import ReferenceTable
 from hessay.detector.spectrum_summary import off_data_spectrum
 from hessay.detector.statistics import FEW_CLASSES, PrincipalDirections, principal_directions
-from hessay.detector.validity import few_classes
+from hessay.detector.validity import few_classes, pairs_left_out
 from hessay.errors import ArgumentError, ModelError, NonFinite, NotConverged, ProbeError
 from hessay.hessian.model.evaluate import Model
 from hessay.loading.probe_arrays import require_class_numbers
 from hessay.probe import Probe, as_probe
 from hessay.reference_models import ReferenceModels
 from hessay.report import Evidence, Report, SpectrumSummary
+from hessay.verdict import Verdict
 
 Progress = Callable[[str, float], None]
 _NO_PROFILE = f"the references are not used: a class profile needs at least {FEW_CLASSES} classes"
@@ -125,6 +129,8 @@ class Plan:
         table: tuple[Evidence, ...] = ()
         spectrum: SpectrumSummary | None = None
         notes: tuple[str, ...] = ()
+        missed = not_excluded(maps=False, pairs=False)
+        towards: NDArray[np.float64] | None = None
         if found.measured is None:
             decision = abstain(found.reasons)
         else:
@@ -134,10 +140,33 @@ class Plan:
                 tests = self.tests(measured, references)
                 held_back = caveats + few_classes(found.n_classes) + measured.caveats
                 decision = withhold(decide(tests, self.alpha), held_back)
+            notes += pairs_left_out(found.n_classes, self.probe.d)
             if references is not None and found.n_classes < FEW_CLASSES:
                 notes += (_NO_PROFILE,)
             elif references is not None:
-                notes += references.remarks(measured)
+                notes += references.remarks(measured) + references.about_pairs(measured)
+            if found.n_classes >= FEW_CLASSES:
+                missed = not_excluded(
+                    maps=measured.interaction is not None,
+                    pairs=references is not None and not references.pairs_untested(measured),
+                )
+            chosen = decision.test
+            if (
+                decision.verdict is Verdict.FLAGGED
+                and chosen is not None
+                and chosen.source is not None
+                and chosen.suspect is not None
+            ):
+                towards, said = pair_direction(
+                    model,
+                    self.probe,
+                    found,
+                    self.directions,
+                    chosen.source,
+                    chosen.suspect,
+                    self.seed,
+                )
+                notes += (said,)
             self.tell("straight steps", 0.6)
             with _timed(seconds, "evidence"):
                 rates = straight_step_rates(model, self.probe, measured, self.directions)
@@ -161,6 +190,8 @@ class Plan:
             table=table,
             spectrum=spectrum,
             notes=notes,
+            not_excluded=missed,
+            towards=towards,
             alpha=self.alpha,
             seed=self.seed,
             source=source,
@@ -176,19 +207,33 @@ class Plan:
                 f"{n_classes}; give clean models of the same task"
             )
         if n_classes < FEW_CLASSES:
-            return (reach_test(measured, n_classes, self.alpha, ONE_CLASS),)
-        moving = map_test(measured, n_classes, self.alpha)
-        if references is None:
-            return reach_test(measured, n_classes, self.alpha, ONE_CLASS), moving
-        ranked = rank_test(measured, references, n_classes, self.alpha)
+            return (reach_test(measured, n_classes, self.alpha),)
+        ranked = pairs = None
+        if references is not None:
+            ranked = rank_test(measured, references, n_classes, self.alpha)
+            pairs = pair_test(measured, references, n_classes, self.alpha)
         if ranked is not None:
             return (ranked,)
+        share = 1.0 if pairs is None else 1.0 - PAIRS
+        together = measured.interaction is not None
+        moving = map_test(measured, n_classes, self.alpha, share=share) if together else None
+        first = self._of_one_class(measured, references, n_classes, share)
+        return tuple(test for test in (*first, moving, pairs) if test is not None)
+
+    def _of_one_class(
+        self, measured: Measured, references: ReferenceTable | None, n_classes: int, share: float
+    ) -> tuple[Test, ...]:
+        """Build the tests for a single target, the main one first; they divide ``share`` between them."""
+        if references is None:
+            return (reach_test(measured, n_classes, self.alpha, share=share),)
         if measured.soft_reach is None:
-            return profile_test(measured, references, n_classes, self.alpha, ONE_CLASS), moving
+            return (profile_test(measured, references, n_classes, self.alpha, share=share),)
         # References are compared by the usual reach, which sees less of a soft network than its own.
-        half = 0.5 * ONE_CLASS
-        profile = profile_test(measured, references, n_classes, self.alpha, half)
-        return profile, reach_test(measured, n_classes, self.alpha, half), moving
+        half = 0.5 * share
+        return (
+            profile_test(measured, references, n_classes, self.alpha, share=half),
+            reach_test(measured, n_classes, self.alpha, share=half),
+        )
 
 
 @contextmanager

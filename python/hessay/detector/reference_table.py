@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from hessay.detector.calibration import CleanNull
 from hessay.detector.constants import MAP_NULL, OWN_PROFILE_NULL, PROFILE_NULL
 from hessay.detector.measure import Measured
+from hessay.detector.pair_law import pair_threshold
+from hessay.detector.pairs import MIN_PAIR_REFERENCES, fit_pairs, left_out_pairs
 from hessay.detector.profile import (
     MIN_REFERENCES,
     OWN_SHARE,
@@ -35,6 +37,9 @@ class ReferenceTable:
     bystanders: NDArray[np.float64]  # (k, b): logarithms of what only the training changes
     trained_alike: bool  # whether the caller says that they were trained as the scanned model was
     architecture: str | None  # digest of their common build; None where they have several
+    log_pairs: (
+        NDArray[np.float64] | None
+    )  # (k, C, C): log reach of each pair; None where not measured
 
     @staticmethod
     def of(measured: Sequence[Measured], *, trained_alike: bool) -> ReferenceTable:
@@ -56,12 +61,14 @@ class ReferenceTable:
                 f"the reference models have {' and '.join(map(str, sizes))} classes; give models of "
                 "one task"
             )
+        pairs = [m.log_pairs for m in measured if m.log_pairs is not None]
         return ReferenceTable(
             np.stack([m.usual_reach.log_ratio for m in measured]),
             np.array([m.map_excess for m in measured]),
             np.stack([bystanders(m) for m in measured]),
             trained_alike,
             measured[0].architecture if len({m.architecture for m in measured}) == 1 else None,
+            np.stack(pairs) if len(pairs) == len(measured) else None,
         )
 
     @property
@@ -82,6 +89,26 @@ class ReferenceTable:
         """Z of every class of a model under the references' profile, (C,)."""
         share = OWN_SHARE if self.same_build(measured) else SHARE
         return self.profile.deviations(measured.usual_reach.log_ratio, share)
+
+    def pairs_untested(self, measured: Measured) -> str:
+        """Say why pairs of classes cannot be compared with these references; "" if they can."""
+        if self.log_pairs is None or measured.log_pairs is None:
+            return "no reach was measured for some pairs of classes"
+        if not self.trained_alike or not self.same_build(measured):
+            return "the references are not models of its own architecture trained as it was"
+        if len(self.log_pairs) < MIN_PAIR_REFERENCES:
+            return f"{len(self.log_pairs)} references are too few, {MIN_PAIR_REFERENCES} are needed"
+        return self.unlike(measured)
+
+    def about_pairs(self, measured: Measured) -> tuple[str, ...]:
+        """Say why pairs are not compared, where references were given."""
+        why = self.pairs_untested(measured)
+        return (f"backdoors for one source class were not tested for: {why}",) if why else ()
+
+    def pair_deviations(self, log_pairs: NDArray[np.float64]) -> NDArray[np.float64]:
+        """z_sc of a model under the references' profile of pairs, (C, C); -inf on the diagonal."""
+        assert self.log_pairs is not None
+        return fit_pairs(self.log_pairs).deviations(log_pairs)
 
     def law(self, measured: Measured) -> CleanNull:
         """Law of the largest z over clean models, for references of this kind."""
@@ -129,8 +156,9 @@ class ReferenceTable:
     def scores(self, measured: Measured, level: float) -> NDArray[np.float64] | None:
         """Scores of the references, each left out in turn, and, last, of the scanned model, (k + 1,).
 
-        A score is the larger of z and F, each over its threshold at ``level``. None where ranks of
-        k + 1 values cannot reach the level, or where the references are not of the model's kind.
+        A score is the largest of z, F and, where pairs of classes can be compared, P, each over its
+        threshold at ``level``. None where ranks of k + 1 values cannot reach the level, or where
+        the references are not of the model's kind.
         """
         k, n_classes = self.log_ratios.shape
         reaches = 1.0 / (k + 1) <= level * (1.0 + 1e-12)
@@ -142,6 +170,9 @@ class ReferenceTable:
             z / PROFILE_NULL.threshold(level, n_classes),
             moved / MAP_NULL.threshold(level, n_classes),
         )
+        if self.log_pairs is not None and not self.pairs_untested(measured):
+            pairs = left_out_pairs(np.concatenate([self.log_pairs, [measured.log_pairs]]))
+            scores = np.maximum(scores, pairs / pair_threshold(k, n_classes, level))
         return scores
 
 

@@ -148,17 +148,16 @@ def first_order(jacobians: ClassJacobians, directions: PrincipalDirections) -> S
     """
     counts = jacobians.counts.astype(np.float64)
     n_classes = len(counts)
-    own = jacobians.mean[np.arange(n_classes), np.arange(n_classes)]  # (C, d): J[s] over class s
-    direction = np.zeros_like(own)
+    # Over the probes outside c, J[c] - J[yhat] adds up to the same over all: inside it is zero.
+    sums = counts.sum() * jacobians.total - counts @ jacobians.own
+    direction = np.zeros_like(sums)
     margin = np.zeros(n_classes)
     rows = np.arange(len(jacobians.predicted))
     gaps = jacobians.logits[rows, jacobians.predicted][:, None] - jacobians.logits  # (n, C)
     for c in range(n_classes):
-        weights = counts.copy()
-        weights[c] = 0.0
-        total = weights.sum()
-        if total > 0.0:
-            direction[c] = weights @ (jacobians.mean[:, c] - own) / total
+        outside = counts.sum() - counts[c]
+        if outside > 0.0:
+            direction[c] = sums[c] / outside
             margin[c] = gaps[jacobians.predicted != c, c].mean()
     off_data = directions.remove(direction)
     slope = np.linalg.norm(off_data, axis=1)

@@ -14,7 +14,10 @@ from hessay.hessian.perturbation import RefinedDirections
 
 PROBES_PER_CLASS = 10  # mean probes a class below which the class means are mostly noise
 MIN_PROBES = 64  # principal directions: k < n / 3 leaves about 20 of them
-MAX_JACOBIAN_BYTES = 4 << 30
+MAX_BYTES = 4 << 30  # of the tables with a row of inputs for each class
+MAX_PAIR_BYTES = 256 << 20  # of the one with a row for each pair of classes; a few copies are made
+_CLASS_TABLES = 8  # slopes, their parts off the data, and the finite steps on their way
+ENOUGH_LEFT = 32  # dimensions off the data: the length of a random vector is then within an eighth
 MAX_SHARE = (
     0.5  # of the probes predicted as one class; of two or three classes, 1.5 times its fair share
 )
@@ -68,15 +71,31 @@ def few_classes(n_classes: int) -> tuple[str, ...]:
 
 
 def too_large(n_classes: int, width: int) -> tuple[str, ...]:
-    """Reason for more classes and inputs than the class-pair Jacobians have memory for, if so."""
-    n_bytes = 8 * n_classes * n_classes * width
-    if n_bytes <= MAX_JACOBIAN_BYTES:
+    """Reason for more classes and inputs than their slopes and steps have memory for, if so."""
+    n_bytes = 8 * _CLASS_TABLES * n_classes * width
+    if n_bytes <= MAX_BYTES:
         return ()
     reason = (
-        f"{n_classes} classes of {width} inputs each need {n_bytes / 2**30:.1f} GiB for the mean "
-        f"Jacobians of all class pairs, more than the {MAX_JACOBIAN_BYTES / 2**30:.0f} GiB allowed"
+        f"{n_classes} classes of {width} inputs each need {n_bytes / 2**30:.1f} GiB for slopes and "
+        f"steps towards every class, more than the {MAX_BYTES / 2**30:.0f} GiB allowed"
     )
     return (reason,)
+
+
+def pairs_fit(n_classes: int, width: int) -> bool:
+    """Whether there is memory for the mean Jacobians of all pairs of classes."""
+    return 8 * n_classes * n_classes * width <= MAX_PAIR_BYTES
+
+
+def pairs_left_out(n_classes: int, width: int) -> tuple[str, ...]:
+    """Say what was not tested where the pairs of classes were not formed, if so."""
+    if pairs_fit(n_classes, width):
+        return ()
+    said = (
+        f"all-to-all backdoors were not tested for: {n_classes} classes of {width} inputs have too many "
+        "pairs of classes to keep a mean Jacobian of each"
+    )
+    return (said,)
 
 
 def unusable_logits(
@@ -136,10 +155,11 @@ def degenerate(
             "smoothed slopes describe another function than the one the model computes"
         )
     left = width - directions.basis.shape[1]
-    if left < n_classes:
+    needed = min(n_classes, ENOUGH_LEFT)
+    if left < needed:
         reasons.append(
             f"the probe's {directions.basis.shape[1]} principal directions leave {left} of {width} "
-            f"input dimensions, at least {n_classes} are needed to tell {n_classes} classes apart"
+            f"input dimensions, at least {needed} are needed to tell {n_classes} classes apart"
         )
     scale = float(np.abs(jacobians.logits).max())
     flat = np.flatnonzero(slopes.margin <= scale * np.finfo(np.float32).eps)

@@ -46,11 +46,11 @@ class LayerProgram:
         _core.network_forward(self.layers, inputs, out)
         return out
 
-    def class_sums(
-        self, inputs: NDArray[np.floating], group: NDArray[np.int64]
+    def group_sums(
+        self, inputs: NDArray[np.floating], group: NDArray[np.int64], groups: int
     ) -> NDArray[np.floating]:
-        """Sum d logits / dx (C, C, d) over the inputs (n, d) of each group, a class number each."""
-        out = np.empty((self.n_classes, self.n_classes, inputs.shape[1]), dtype=self.dtype)
+        """Sum d logits / dx (groups, C, d) over the inputs (n, d) of each group, in [0, groups)."""
+        out = np.empty((groups, self.n_classes, inputs.shape[1]), dtype=self.dtype)
         _core.network_grouped_jacobian(self.layers, inputs, np.ascontiguousarray(group), out)
         return out
 
