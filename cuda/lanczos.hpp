@@ -9,6 +9,8 @@ namespace hessay::cuda {
 /// place of the device's logarithm and sine). Vectors are not in the result: they are the first columns of the memory
 /// that memory.basis gave last, as many as there are values.
 /// start  (d, j) on the device, finite
+/// Determinism: no sum depends on a grid, an atomic or the time anything takes (orthonormalize_routines.hpp), and a
+/// graph holds the launches that it replaces. The same call on the same kind of device gives the same bits.
 /// On CUDA the products and the orthogonalisation of a step are captured in a graph once a size of the basis comes back
 /// after a restart, where the operator only launches; other operators and every first step are launched one by one.
 template <class T, class Device>

@@ -68,23 +68,38 @@ class RepeatingLoops {
     template <class Work>
     void repeat(StepKey key, const Work& work)
     {
-        steps_.run(key, work, [this](const Work& recorded) {
+        steps_.run(key, work, [this](const Work& launches) {
             Script script;
-            recording_ = &script.work;
-            recorded();
-            recording_ = nullptr;
+            {
+                const Recording recording(recording_, script.work);
+                launches();
+            }
             return std::optional<Script>(std::move(script));
         });
     }
     Index replayed() const { return steps_.replayed(); }
 
   private:
+    using Launches = std::vector<std::function<void()>>;
+
     struct Script {
-        std::vector<std::function<void()>> work;
+        Launches work;
         void replay() const
         {
             for (const auto& launch : work) launch();
         }
+    };
+
+    // While it lives, launches are written down and not done.
+    class Recording {
+      public:
+        Recording(Launches*& place, Launches& launches) : place_(place) { place_ = &launches; }
+        ~Recording() { place_ = nullptr; }
+        Recording(const Recording&) = delete;
+        Recording& operator=(const Recording&) = delete;
+
+      private:
+        Launches*& place_;
     };
 
     template <class Work>
@@ -103,7 +118,7 @@ class RepeatingLoops {
     HostLoops loops_;
     MatrixView<double> workspace_;
     std::size_t used_ = 0;
-    std::vector<std::function<void()>>* recording_ = nullptr;
+    Launches* recording_ = nullptr;
     RepeatedSteps<Script> steps_;
 };
 
