@@ -2,7 +2,9 @@
 #include "bind_hvp.hpp"
 
 #include "call.hpp"
+#include "device_operator.hpp"
 #include "scratch_counter.hpp"
+#include "solve_device.hpp"
 #ifdef HESSAY_HOST_TWIN
 #include "hvp_routines.hpp"
 #else
@@ -90,6 +92,25 @@ class BoundHessian {
         const auto directions = call.in<T>(v, "v");
         const auto product = call.out<T>(out, "out");
         run(call, [&](auto& device) { hessian_apply_per_sample(device, at_, tile, directions, product); });
+    }
+
+    /// The averaged products for a solver on the device, in tiles of what workspace_bytes allow at column_bytes a
+    /// sample and direction. Borrows this.
+    DeviceOperator<T, SolveDevice> as_operator(Index workspace_bytes, Index column_bytes) const
+    {
+        const auto tile = [=, n = at_.samples](Index k) {
+            return std::clamp<Index>(workspace_bytes / (std::max<Index>(column_bytes, 1) * k), 1, n);
+        };
+        const auto product = [this, tile](SolveDevice& device, MatrixView<const T> v, MatrixView<T> out) {
+            hessian_apply(device, at_, tile(v.cols), v, out);
+        };
+        const auto scratch = [this, tile](Index k) {
+            ScratchCounter counter;
+            const Index d = at_.net.inputs();
+            hessian_apply(counter, at_, tile(k), nowhere<const T>(d, k), nowhere<T>(d, k));
+            return counter.peak();
+        };
+        return {at_.net.inputs(), product, scratch, true};
     }
 
     Index linearise_scratch(Index tile) const
@@ -185,6 +206,7 @@ void bind_hessian(py::module_& module, const char* name)
         .def("apply", &Bound::apply, arg("v"), arg("out"), arg("tile"), arg("workspace"), arg("stream"))
         .def("apply_per_sample", &Bound::apply_per_sample, arg("v"), arg("out"), arg("tile"), arg("workspace"),
              arg("stream"))
+        .def("as_operator", &Bound::as_operator, arg("workspace_bytes"), arg("column_bytes"), py::keep_alive<0, 1>())
         .def("linearise_scratch", &Bound::linearise_scratch, arg("tile"))
         .def("apply_scratch", &Bound::apply_scratch, arg("k"), arg("tile"))
         .def("apply_per_sample_scratch", &Bound::apply_per_sample_scratch, arg("k"), arg("tile"));

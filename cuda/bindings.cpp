@@ -1,5 +1,6 @@
 // The module hessay._cuda: device facts and the routines over DLPack arrays. Call it through hessay.cuda.
 #include "bind_hvp.hpp"
+#include "bind_lanczos.hpp"
 #include "call.hpp"
 #include "device_routines.hpp"
 #include "primitives.hpp"
@@ -214,6 +215,7 @@ PYBIND11_MODULE(_cuda, module)
     module.def("gram", &gram_of, arg("x"), arg("out"), arg("workspace"), arg("stream"));
     module.def("solve_upper", &solve, arg("r"), arg("x"), arg("workspace"), arg("stream"));
     bind_hvp(module);
+    bind_lanczos(module);
     // How many doubles of workspace each of those needs.
     module.def("reduce_shared_scratch",
                [](Index h, Index k, Index n) { return with_alignment(reduce_shared_scratch(h, k, n)); });

@@ -31,6 +31,8 @@ inline void translate(std::exception_ptr pointer)
         raise_twin("DeviceError", error.what());
     } catch (const ShapeError& error) {
         raise_twin("ShapeError", error.what());
+    } catch (const NonFinite& error) {
+        raise_twin("NonFinite", error.what());
     } catch (const Error& error) {
         raise_twin("ArgumentError", error.what());
     }

@@ -41,6 +41,27 @@ MatrixView<double> CudaContext::scratch(Index rows, Index cols)
     return {data, rows, cols, rows};
 }
 
+void CudaContext::use(MatrixView<double> workspace)
+{
+    steps_.forget();
+    workspace_ = reinterpret_cast<std::byte*>(workspace.data);
+    bytes_ = static_cast<std::size_t>(workspace.rows) * sizeof(double);
+    library_ = nullptr;
+}
+
+void CudaContext::to_host(const double* there, double* here, Index n, const char* what)
+{
+    check(cudaMemcpyAsync(here, there, static_cast<std::size_t>(n) * sizeof(double), cudaMemcpyDeviceToHost, stream_),
+          "copying to the host");
+    synchronise(what);
+}
+
+void CudaContext::synchronise(const char* what)
+{
+    const std::string doing = std::string("waiting for ") + what;
+    check(cudaStreamSynchronize(stream_), doing.c_str());
+}
+
 void* CudaContext::library_scratch(std::size_t bytes)
 {
     if (library_) return library_;

@@ -1,6 +1,7 @@
 #pragma once
 #include "hessay/primitives.hpp"
 #include "scratch.hpp"
+#include "step_graphs.hpp"
 
 #include <cuda_runtime.h>
 
@@ -23,7 +24,8 @@ class DeviceGuard {
 };
 
 /// What every device routine needs besides its arguments. Device, stream and scratch belong to the caller and outlive
-/// it; nothing is allocated on the device and nothing waits for it, so that launches can be captured in a graph.
+/// it; nothing is allocated on the device and, but for to_host and synchronise, nothing waits for it, so that launches
+/// can be captured in a graph.
 class CudaContext {
   public:
     /// workspace  memory of the device, 256-byte aligned, from the caller's allocator; may be null with 0 bytes
@@ -53,6 +55,26 @@ class CudaContext {
     template <class Body>
     void each(const Body& body);
 
+    /// Scratch from now on; what was taken before must have been given back, and what was recorded is forgotten.
+    void use(MatrixView<double> workspace);
+    /// there[0 .. n) on the device <- here, which may be changed at once. Not within a step that is recorded.
+    template <class T>
+    void to_device(const T* here, T* there, Index n)
+    {
+        check(cudaMemcpyAsync(there, here, static_cast<std::size_t>(n) * sizeof(T), cudaMemcpyHostToDevice, stream_),
+              "copying to the device");
+    }
+    /// here[0 .. n) <- there, and waits for it; what completes "CUDA failed while waiting for ...".
+    void to_host(const double* there, double* here, Index n, const char* what);
+    void synchronise(const char* what);
+    /// work(), which only launches: captured in a graph when it comes back, see RepeatedSteps.
+    template <class Work>
+    void repeat(StepKey key, const Work& work)
+    {
+        steps_.run(key, work, [this](const Work& launches) { return capture(stream_, launches); });
+    }
+    Index replayed() const { return steps_.replayed(); }
+
   private:
     DeviceGuard guard_;
     int device_;
@@ -60,6 +82,7 @@ class CudaContext {
     std::byte* workspace_;
     std::size_t bytes_, used_ = 0;
     void* library_ = nullptr;
+    RepeatedSteps<StepGraph> steps_;
 };
 
 } // namespace hessay::cuda

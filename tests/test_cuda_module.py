@@ -41,6 +41,15 @@ def test_an_operator_on_no_device_is_refused_in_words(no_device: Any) -> None:
         device_module.require_device(torch.device("cuda", 0))
 
 
+def test_a_solve_on_no_device_is_refused_in_words(no_device: Any) -> None:
+    options = {"which": "LA", "tol": 1e-8, "block": 1, "max_basis": 0, "max_products": 0}
+    options |= {"miss_probability": 1e-3, "max_seconds": 0.0, "progress": None, "seed": 0}
+    with pytest.raises(DeviceError, match="CUDA failed while asking for the current device"):
+        no_device.lanczos(
+            lambda *_: None, 5, False, None, k=1, **options, start=None, device=0, stream=0
+        )
+
+
 def test_arrays_of_the_processor_are_refused(cuda: Any) -> None:
     here = torch.zeros(3, dtype=torch.float64)
     with pytest.raises(DeviceError, match=r"x lives on DLPack device type 1; move it"):

@@ -15,7 +15,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from device_bodies import compile_twin, compiler
 from hessay import InputHessian
 from hessay.errors import ArgumentError, DeviceError, NonFinite, ShapeError
 from hessay.hessian.device import module as device_module
@@ -58,29 +57,6 @@ class BendsAtOnce(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.last(torch.tanh(x)) + self.last(x)
-
-
-@pytest.fixture(scope="module")
-def twin(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    if compiler() is None:
-        pytest.skip("no C++ compiler on this machine")
-    return compile_twin(tmp_path_factory.mktemp("twin"))
-
-
-@pytest.fixture
-def on_twin(twin: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., InputHessian]:
-    """Make an operator whose device is the CPU, through the twin of hessay._cuda.
-
-    Only while it is made: the oracles beside it are the core's.
-    """
-
-    def make(model: nn.Module, probe: Any, **options: Any) -> InputHessian:
-        with monkeypatch.context() as patch:
-            patch.setattr(device_module, "load", lambda: twin)
-            patch.setattr(route, "is_device", lambda device: device.type == "cpu")
-            return InputHessian(model, probe, backend="native", **options)
-
-    return make
 
 
 @pytest.fixture

@@ -30,4 +30,4 @@ rm -f "$site"/hessay/_c*.so
 cp "$core" build/cuda/cuda/_cuda*.so "$site/hessay/"
 export PYTHONPATH="$site" LD_LIBRARY_PATH="$nvidia/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 "$python" -c 'import hessay._cuda as cuda; print("hessay._cuda imports;", cuda.device_count(), "devices")'
-"$python" -m pytest -q -p no:cacheprovider tests/test_cuda_module.py tests/test_cuda_gpu.py
+"$python" -m pytest -q -p no:cacheprovider tests/test_cuda_module.py tests/test_cuda_gpu*.py

@@ -11,5 +11,5 @@ PYTHONPATH="tests/support${PYTHONPATH:+:$PYTHONPATH}" "$python" -c \
   'import sys; from cuda_device import why_no_gpu; sys.exit(why_no_gpu())'
 export PYTORCH_NO_CUDA_MEMORY_CACHING=1 # each tensor an allocation of its own: one number too far is seen
 for tool in memcheck racecheck; do
-  compute-sanitizer --tool "$tool" --error-exitcode 1 "$python" -m pytest -q -p no:cacheprovider tests/test_cuda_gpu.py
+  compute-sanitizer --tool "$tool" --error-exitcode 1 "$python" -m pytest -q -p no:cacheprovider tests/test_cuda_gpu*.py
 done

@@ -1,6 +1,5 @@
 #pragma once
 #include "hessay/context.hpp"
-#include "krylov_basis.hpp"
 
 #include <vector>
 
@@ -32,9 +31,9 @@ class HiddenEigenvalue {
     }
 
     /// Takes note of the block that basis.expand() has just added to Q, columns [first, basis.size()), and of the next
-    /// one, W, which is known before it is multiplied: its rows count in |u'[Q W]|^2 <= 1 too.
-    template <class T>
-    void extend(const KrylovBasis<T>& basis, Index first)
+    /// one, W, which is known before it is multiplied: its rows count in |u'[Q W]|^2 <= 1 too. Basis: a KrylovBasis.
+    template <class Basis>
+    void extend(const Basis& basis, Index first)
     {
         const Index b = starts_, width = basis.size() - first, previous = static_cast<Index>(before_.size()) / b;
         if (!growing_) return;

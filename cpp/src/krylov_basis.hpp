@@ -1,22 +1,13 @@
 #pragma once
 #include "hessay/error.hpp"
-#include "hessay/operator.hpp"
 #include "hessay/orthonormalize.hpp"
 #include "hessay/primitives.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <vector>
 
 namespace hessay {
-
-using Clock = std::chrono::steady_clock;
-
-inline double seconds_since(Clock::time_point start)
-{
-    return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 /// The state of a thick-restart block Lanczos run and its two moves, expand and restart:
 ///
@@ -25,11 +16,14 @@ inline double seconds_since(Clock::time_point start)
 /// Q (d, size) the basis, W (d, pending) the next block, S (pending, size) its coupling, and D, column by column no
 /// longer than defect[j], the dependent columns that were dropped. While a check runs from a random block, the block it
 /// interrupted waits aside; if the check finds something, the two go on together as one wider block.
-template <class T>
+///
+/// Q and W live in a Space, HostSpace or another one with its members; T, S and the defects are on the host.
+template <class Space>
 class KrylovBasis {
   public:
-    KrylovBasis(Context& ctx, const LinearOperator<T>& op, Index max_basis, Index block)
-        : ctx_(ctx), op_(op), d_(op.size)
+    using Number = typename Space::Number;
+
+    KrylovBasis(Space& space, Index max_basis, Index block) : space_(space), ctx_(space.context()), d_(space.size())
     {
         reserve(max_basis, block);
     }
@@ -44,13 +38,11 @@ class KrylovBasis {
     Index last_replaced() const { return last_replaced_; }
     Index max_basis() const { return max_basis_; }
     bool full() const { return size_ + pending_ > max_basis_; }
-    MatrixView<T> q() { return {storage_.data(), d_, size_, d_}; }
+    MatrixView<Number> q() { return space_.columns(0, size_); }
     double t(Index i, Index j) const { return t_[i + j * max_basis_]; }
     Index products() const { return products_; }
     Index block_calls() const { return block_calls_; }
     Index replaced() const { return replaced_; }
-    double operator_seconds() const { return operator_seconds_; }
-    std::size_t bytes() const { return (storage_.size() + aside_.size()) * sizeof(T) + ctx_.workspace().peak_bytes(); }
     /// Largest |A q| met: a lower bound of |A|.
     double largest_product() const { return largest_product_; }
     /// True when the last product left no live direction: Q spans an invariant subspace.
@@ -59,28 +51,28 @@ class KrylovBasis {
     /// The first block: column c mixes the given vectors c, c + block, ..., made orthonormal before; where there are
     /// none it is Gaussian. Neighbours in the spectrum so go to different columns, and later ones, harder to find,
     /// weigh more.
-    void start_block(MatrixView<const T> given, Index columns_wanted)
+    void start_block(MatrixView<const Number> given, Index columns_wanted)
     {
-        const Workspace::Scope scope(ctx_.workspace());
+        const typename Space::Scope scope(space_);
         pending_ = std::min(columns_wanted, d_);
         const auto w = columns(0, pending_);
-        gaussian_fill(ctx_, w);
+        space_.fill_gaussian(w);
         const auto r = ctx_.scratch<double>(pending_, pending_);
         const auto dropped = ctx_.scratch<double>(pending_, 1);
         if (given.cols > 0) {
             const Index j = given.cols;
-            const auto basis = ctx_.scratch<T>(d_, j);
-            for (Index i = 0; i < j; ++i) std::copy_n(given.column(i), d_, basis.column(i));
+            const auto basis = space_.scratch_columns(j);
+            space_.copy(given, basis);
             const auto factor = ctx_.scratch<double>(j, j), lost = ctx_.scratch<double>(j, 1);
             const OrthonormalBlock live =
-                orthonormalize<T>(ctx_, columns(0, 0), basis, 0, no_coefficients(j), factor, lost.data);
+                space_.orthonormalize(columns(0, 0), basis, 0, no_coefficients(j), factor, lost.data);
             for (Index i = 0; i < live.cols - live.replaced; ++i) {
-                T* column = w.column(i % pending_);
-                if (i < pending_) std::fill_n(column, d_, T(0));
-                for (Index l = 0; l < d_; ++l) column[l] += static_cast<T>(i + 1) * basis(l, i);
+                const auto column = w.columns(i % pending_, 1);
+                if (i < pending_) space_.clear(column);
+                space_.add(static_cast<double>(i + 1), basis.columns(i, 1), column);
             }
         }
-        pending_ = orthonormalize<T>(ctx_, columns(0, 0), w, 0, no_coefficients(pending_), r, dropped.data).cols;
+        pending_ = space_.orthonormalize(columns(0, 0), w, 0, no_coefficients(pending_), r, dropped.data).cols;
     }
 
     /// Makes room for more columns of Q.
@@ -89,8 +81,7 @@ class KrylovBasis {
     /// Puts W and S aside and goes on from a Gaussian block of the given width, orthogonal to Q.
     void random_block(Index columns_wanted)
     {
-        const auto waiting = columns(size_, pending_);
-        aside_.assign(waiting.data, waiting.data + d_ * pending_);
+        space_.put_aside(columns(size_, pending_));
         aside_cols_ = pending_;
         aside_coupling_ = coupling_;
         aside_width_ = width_;
@@ -98,12 +89,12 @@ class KrylovBasis {
         std::fill(coupling_.begin(), coupling_.end(), 0.0);
         if (pending_ == 0) return;
         const auto w = columns(size_, pending_);
-        gaussian_fill(ctx_, w);
-        const Workspace::Scope scope(ctx_.workspace());
+        space_.fill_gaussian(w);
+        const typename Space::Scope scope(space_);
         const auto c = ctx_.scratch<double>(std::max<Index>(size_, 1), pending_).block(0, 0, size_, pending_);
         const auto r = ctx_.scratch<double>(pending_, pending_);
         const auto dropped = ctx_.scratch<double>(pending_, 1);
-        pending_ = orthonormalize<T>(ctx_, columns(0, size_), w, 0, c, r, dropped.data).cols;
+        pending_ = space_.orthonormalize(columns(0, size_), w, 0, c, r, dropped.data).cols;
         start_factor_.assign(r.data, r.data + r.rows * r.cols);
     }
 
@@ -117,11 +108,11 @@ class KrylovBasis {
         if (pending_ + a > width_)
             reserve(std::min(d_, std::max(max_basis_, size_ + 4 * (pending_ + a))), pending_ + a);
         const auto w = columns(m, a);
-        std::copy_n(aside_.data(), d_ * a, w.data);
-        const Workspace::Scope scope(ctx_.workspace());
+        space_.take_aside(w);
+        const typename Space::Scope scope(space_);
         const auto c = ctx_.scratch<double>(m, a), r = ctx_.scratch<double>(a, a);
         const auto dropped = ctx_.scratch<double>(a, 1);
-        const Index added = orthonormalize<T>(ctx_, columns(0, m), w, 1.0, c, r, dropped.data).cols;
+        const Index added = space_.orthonormalize(columns(0, m), w, 1.0, c, r, dropped.data).cols;
         // A Q = ... + W_aside S_aside with W_aside = Q C_Q + W C_W + W_new R; T holds the part in Q already.
         for (Index j = 0; j < size_; ++j) {
             for (Index l = 0; l < a; ++l) {
@@ -138,22 +129,21 @@ class KrylovBasis {
     void expand()
     {
         const Index b = pending_, m = size_ + b;
-        const auto v = columns(size_, b), w = columns(m, b);
-        const auto start = Clock::now();
-        op_.apply(ctx_, v, w);
-        operator_seconds_ += seconds_since(start);
-        products_ += b;
-        ++block_calls_;
-        for (Index j = 0; j < b; ++j) {
-            require<NonFinite>(all_finite<T>(w.columns(j, 1)), "the operator returned NaN or Inf in product number ",
-                               products_ - b + j + 1);
-            largest_product_ = std::max(largest_product_, norm(w.column(j), d_));
-        }
-
-        const Workspace::Scope scope(ctx_.workspace());
+        const typename Space::Scope scope(space_);
         const auto c = ctx_.scratch<double>(m, b), r = ctx_.scratch<double>(b, b);
         const auto dropped = ctx_.scratch<double>(b, 1);
-        const OrthonormalBlock next = orthonormalize<T>(ctx_, columns(0, m), w, largest_product_, c, r, dropped.data);
+        products_ += b;
+        ++block_calls_;
+        const auto reference_of = [&](const std::vector<double>& norms) {
+            for (Index j = 0; j < b; ++j) {
+                require<NonFinite>(std::isfinite(norms[j]), "the operator returned NaN or Inf in product number ",
+                                   products_ - b + j + 1);
+                largest_product_ = std::max(largest_product_, norms[j]);
+            }
+            return largest_product_;
+        };
+        const OrthonormalBlock next =
+            space_.multiply(columns(size_, b), columns(0, m), columns(m, b), reference_of, c, r, dropped.data);
         check_symmetry(c);
         for (Index j = 0; j < b; ++j) {
             for (Index i = 0; i < m; ++i) {
@@ -209,9 +199,11 @@ class KrylovBasis {
                 for (Index i = 0; i < pending_; ++i) coupling[i + j * width_] += coupling_[i + l * width_] * y(l, j);
             }
         }
-        rotate(y);
-        for (Index j = 0; j < pending_ && p < size_; ++j)
-            std::copy_n(columns(size_ + j, 1).data, d_, columns(p + j, 1).data);
+        {
+            const typename Space::Scope scope(space_);
+            space_.rotate(q(), y);
+        }
+        if (p < size_) space_.copy(columns(size_, pending_), columns(p, pending_));
         std::fill(t_.begin(), t_.end(), 0.0);
         std::fill(coupling_.begin(), coupling_.end(), 0.0);
         std::copy(coupling.begin(), coupling.end(), coupling_.begin());
@@ -224,7 +216,7 @@ class KrylovBasis {
     // Coefficients on an empty Q: none.
     MatrixView<double> no_coefficients(Index cols) { return ctx_.scratch<double>(1, cols).block(0, 0, 0, cols); }
 
-    MatrixView<T> columns(Index first, Index count) { return {storage_.data() + first * d_, d_, count, d_}; }
+    MatrixView<Number> columns(Index first, Index count) { return space_.columns(first, count); }
 
     // Room for max_basis columns of Q and blocks of width columns; what is there is kept.
     void reserve(Index max_basis, Index width)
@@ -238,27 +230,10 @@ class KrylovBasis {
         t_ = std::move(t);
         coupling_ = std::move(coupling);
         defect_.resize(static_cast<std::size_t>(max_basis), 0.0);
-        storage_.resize(static_cast<std::size_t>(d_ * (max_basis + 2 * width)));
+        space_.reserve(max_basis + 2 * width, width);
         if (aside_cols_ > 0) aside_coupling_.resize(static_cast<std::size_t>(aside_width_ * max_basis), 0.0);
         max_basis_ = max_basis;
         width_ = width;
-    }
-
-    // The first p columns <- Q Y, in row panels so that no second basis is needed.
-    void rotate(MatrixView<const double> y)
-    {
-        constexpr Index kRows = 1024;
-        const auto small = ctx_.scratch<T>(size_, y.cols);
-        for (Index j = 0; j < y.cols; ++j)
-            for (Index i = 0; i < size_; ++i) small(i, j) = static_cast<T>(y(i, j));
-        const auto panel = ctx_.scratch<T>(std::min(kRows, d_), y.cols);
-        for (Index first = 0; first < d_; first += kRows) {
-            const Index rows = std::min(kRows, d_ - first);
-            const auto out = panel.block(0, 0, rows, y.cols);
-            gemm<T>(Transpose::no, Transpose::no, T(1), columns(0, size_).block(first, 0, rows, size_), small, T(0),
-                    out);
-            for (Index j = 0; j < y.cols; ++j) std::copy_n(out.column(j), rows, columns(j, 1).data + first);
-        }
     }
 
     // Q'A W, computed from the product, and (A Q)'W = S', known from before, agree when A is symmetric.
@@ -281,19 +256,17 @@ class KrylovBasis {
         return given_up;
     }
 
+    Space& space_;
     Context& ctx_;
-    const LinearOperator<T>& op_;
     Index d_;
     Index max_basis_ = 0, width_ = 0;
     Index size_ = 0, pending_ = 0;
-    std::vector<T> storage_;
     std::vector<double> t_, coupling_, defect_; // (max_basis, max_basis), (width, max_basis), (max_basis)
-    std::vector<T> aside_;                      // (d, aside_cols)
     std::vector<double> aside_coupling_;        // (aside_width, max_basis)
     std::vector<double> start_factor_;          // (starts, starts)
     Index aside_cols_ = 0, aside_width_ = 0;
     Index products_ = 0, block_calls_ = 0, replaced_ = 0, last_replaced_ = 0;
-    double operator_seconds_ = 0, largest_product_ = 0;
+    double largest_product_ = 0;
     bool invariant_ = false;
 };
 

@@ -3,8 +3,8 @@
 Matrices are DLPack arrays on one device, column-major; a workspace is a vector of doubles there.
 """
 
-from collections.abc import Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeAlias
 
 Array: TypeAlias = Any
 
@@ -88,9 +88,44 @@ class _LossHessian:
     def apply_per_sample(
         self, v: Array, out: Array, tile: int, workspace: Array, stream: int
     ) -> None: ...
+    def as_operator(self, workspace_bytes: int, column_bytes: int) -> Operator32 | Operator64: ...
     def linearise_scratch(self, tile: int) -> int: ...
     def apply_scratch(self, k: int, tile: int) -> int: ...
     def apply_per_sample_scratch(self, k: int, tile: int) -> int: ...
 
 class LossHessian32(_LossHessian): ...
 class LossHessian64(_LossHessian): ...
+
+class _Operator:
+    @property
+    def size(self) -> int: ...
+
+class Operator32(_Operator): ...
+class Operator64(_Operator): ...
+
+class _Memory(Protocol):
+    def basis(self, count: int) -> Array: ...
+    def aside(self, count: int) -> Array: ...
+    def workspace(self, doubles: int) -> Array: ...
+
+def dense_operator(matrix: Array, stream: int) -> Operator32 | Operator64: ...
+def lanczos(
+    operator: Operator32 | Operator64 | Callable[[int, int, int], None],
+    size: int,
+    single: bool,
+    memory: _Memory,
+    *,
+    k: int,
+    which: str,
+    tol: float,
+    block: int,
+    max_basis: int,
+    max_products: int,
+    miss_probability: float,
+    max_seconds: float,
+    progress: Callable[..., bool] | None,
+    seed: int,
+    start: Array | None,
+    device: int,
+    stream: int,
+) -> dict[str, Any]: ...

@@ -1,9 +1,10 @@
-// Runs one routine of cuda/routines.hpp on the processor. tests/support/device_bodies.py compiles it with
-// sanitizers and speaks its protocol, all on standard input and output:
+// Runs one routine of cuda/routines.hpp or orthonormalize_routines.hpp on the processor. tests/support/device_bodies.py
+// compiles it with sanitizers and speaks its protocol, all on standard input and output:
 //   line   routine bits numbers...
 //   then for every matrix a line "rows cols stride offset" and offset + stride (cols - 1) + rows raw numbers of `bits`
 //   bits (a matrix of the kind "d": always 64). Every matrix comes back raw, in the same order.
 #include "host_loops.hpp"
+#include "orthonormalize_routines.hpp"
 #include "routines.hpp"
 
 #include <cstdlib>
@@ -129,6 +130,36 @@ void run(Call& call)
         device.columns(Widen<T>{x, call.matrix<double>()});
     } else if (name == "mirror_upper") {
         device.columns(MirrorUpper{call.matrix<double>()});
+    } else if (name == "add_scaled") {
+        const T factor = static_cast<T>(call.number());
+        const auto x = call.input<T>();
+        device.columns(AddScaled<T>{factor, x, call.matrix<T>()});
+    } else if (name == "scale_in_double") {
+        const double factor = call.number();
+        device.columns(ScaleInDouble<T>{factor, call.matrix<T>()});
+    } else if (name == "set_number") {
+        const double value = call.number();
+        device.each(SetNumber{value, call.matrix<double>().data});
+    } else if (name == "packed_gram") {
+        const auto x = call.input<T>();
+        packed_gram<HostLoops, T>(device, x, call.matrix<double>().data);
+    } else if (name == "solve_upper_rows") {
+        const auto r = call.input<double>();
+        device.columns(SolveUpper<T>{r, call.matrix<T>()});
+    } else if (name == "factor_gram") {
+        const bool first = call.index() != 0, of_product = call.index() != 0;
+        const double rounding = call.number();
+        const auto gram = call.input<double>(), before = call.input<double>(), reference = call.input<double>();
+        const auto factor = call.matrix<double>(), state = call.matrix<double>();
+        device.each(FactorGram{gram.data, first ? before.data : nullptr, reference.data, of_product, rounding, factor,
+                               state.data});
+    } else if (name == "orthonormalize_block") {
+        const bool of_product = call.index() != 0, factors = call.index() != 0;
+        const double rounding = call.number();
+        const auto q = call.input<T>();
+        const auto w = call.matrix<T>();
+        const BlockReport report{q.cols, w.cols, call.matrix<double>().data};
+        orthonormalize_block<HostLoops, T>(device, q, w, of_product, factors, rounding, report);
     } else {
         throw std::runtime_error("no routine is called " + name);
     }

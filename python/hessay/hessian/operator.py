@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from hessay.errors import ArgumentError, NonFinite, ShapeError
 from hessay.hessian.covariance import Covariance
 from hessay.hessian.curvature import Weighting, curvature
-from hessay.hessian.device.route import answered_on_device
+from hessay.hessian.device.lanczos import DeviceOperator
+from hessay.hessian.device.route import answered_on_device, operator_on_device
 from hessay.hessian.gauss_newton.factor import Factor
 from hessay.hessian.limits import check_count
 from hessay.hessian.loss import LossName, check_loss, loss_of
@@ -213,6 +214,10 @@ class InputHessian:
                 "weightings 'uniform' and ('margin', class)"
             )
         return self._products
+
+    def device_operator(self) -> DeviceOperator | None:
+        """For eigsh: the averaged products of "native" on a CUDA device, None elsewhere."""
+        return operator_on_device(self._products) if self.average else None
 
     def dense(self) -> NDArray[np.float64]:
         """H (d, d) in double, averaged over the probe and symmetrised.

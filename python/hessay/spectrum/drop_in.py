@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hessay.errors import ArgumentError
 from hessay.spectrum.lanczos import eigsh
-from hessay.spectrum.operators import Operator, recognise
+from hessay.spectrum.operators import Operator, as_array, recognise
 
 ScipyWhich = Literal["LM", "LA", "SA", "BE", "SM"]
 _Vectors = NDArray[np.floating]
@@ -122,4 +122,4 @@ def scipy_eigsh(
     )
     order = np.argsort(found.values, kind="stable")
     values = found.values[order].astype(known.dtype, copy=False)
-    return (values, found.vectors[:, order]) if return_eigenvectors else values
+    return (values, as_array(found.vectors)[:, order]) if return_eigenvectors else values

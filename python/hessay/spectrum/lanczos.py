@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from hessay import _core
 from hessay.errors import ArgumentError, NotConverged
-from hessay.spectrum.operators import Operator, SupportsMatmul, recognise, start_block
+from hessay.spectrum.operators import Operator, SupportsMatmul, recognise
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,7 +66,7 @@ class LanczosStats:
     restarts: int
     replaced: int  # dependent directions replaced by random ones
     check_products: int  # columns of these spent on the certificate
-    operator_seconds: float  # wall time inside the operator
+    operator_seconds: float  # wall time inside the operator; on a device, launching block steps
     seconds: float  # wall time in all
     peak_bytes: int  # basis and scratch of the solver
 
@@ -77,7 +76,8 @@ class Eigenpairs:
     """The asked-for end of a spectrum, with residuals and a certificate."""
 
     values: NDArray[np.float64]  # (k,) in the operator's unit, ordered as asked
-    vectors: NDArray[np.floating]  # (d, k), orthonormal columns
+    # (d, k), orthonormal columns; an array, or a tensor on the device of an operator of CUDA tensors
+    vectors: Any
     residuals: NDArray[np.float64]  # (k,) upper estimates of |A x - value x|
     converged: bool  # every residual is within tol * |A|
     certificate: Literal["whole_space", "exhausted", "random_block", "none"]
@@ -148,6 +148,10 @@ def eigsh(
         Symmetric. A matrix is NumPy's, SciPy's or torch's, dense or sparse. The callable maps a
         block (d, b) to its product: a float64 array, or, with a tensor of shape (d,) or (d, b) in
         place of d, a tensor of that tensor's dtype and device.
+
+        On a CUDA device: for a tensor there, a callable over such tensors, and an InputHessian
+        with ``backend="native"`` there, ``vectors`` of the result is a tensor on the device. Where
+        ``hessay._cuda`` is installed the basis stays there too; only sums come to the processor.
     k : int, 1 <= k <= d
         Eigenpairs wanted.
     which : "LM", "LA", "SA" or "BE"
@@ -192,6 +196,8 @@ def eigsh(
         start of another shape.
     NonFinite
         The operator returned NaN or Inf, or the start holds one.
+    DeviceError
+        On a CUDA device: its memory ran out, or a product is on another device.
     NotConverged
         A budget was spent, or the run was cancelled; ``partial`` of the exception holds the result
         so far.
@@ -223,20 +229,20 @@ def eigsh(
 
     known = recognise(operator)
     multiplicity = _multiplicity(start, tol) if isinstance(start, Eigenpairs) else 1
-    options = _core.LanczosOptions(
-        k=int(k),
-        which=which,
-        tol=float(tol),
+    options = {
+        "k": int(k),
+        "which": which,
+        "tol": float(tol),
         # No more columns than there are dimensions.
-        block=block or min(max(known.block, multiplicity), known.size),
-        max_basis=max_basis or 0,
-        max_products=max_products or 0,
-        miss_probability=float(miss_probability),
-        max_seconds=float(max_seconds or 0.0),
-        progress=None if progress is None else _teller(progress),
-    )
+        "block": block or min(max(known.block, multiplicity), known.size),
+        "max_basis": max_basis or 0,
+        "max_products": max_products or 0,
+        "miss_probability": float(miss_probability),
+        "max_seconds": float(max_seconds or 0.0),
+        "progress": None if progress is None else _teller(progress),
+    }
     vectors = start.vectors if isinstance(start, Eigenpairs) else start
-    first = None if vectors is None else start_block(vectors, known)
+    first = None if vectors is None else known.start_block(vectors)
     result = _eigenpairs(known.solve(options, int(seed), first), miss_probability)
     if not result.converged and not partial:
         raise NotConverged(

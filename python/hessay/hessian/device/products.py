@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hessay.errors import DeviceError, NonFinite, ShapeError
+from hessay.hessian.device.lanczos import DeviceOperator
 from hessay.hessian.device.module import columns, require_device, stream_of, workspace
 from hessay.hessian.graph.program import LayerProgram
 from hessay.hessian.loss import LOSSES, Loss
@@ -122,6 +123,11 @@ class DeviceProducts:
         scratch = self._scratch(self._core.apply_per_sample_scratch(k, tile))
         self._core.apply_per_sample(flat, out, tile, scratch, stream_of(self._like.device))
         return out.T.view(n, k, d).transpose(1, 2)
+
+    def operator(self) -> DeviceOperator:
+        """Give the eigensolver of the device what it multiplies with, H averaged over the points."""
+        native = self._core.as_operator(self._workspace_bytes, self._column_bytes)
+        return DeviceOperator(self._like, self._d, native=native)
 
     def _linearise(self, inputs: Tensor, loss: Loss, n_layers: int) -> None:
         targets = torch.from_numpy(loss.array(self._numpy_dtype())).to(self._like)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeGuard
 
 from hessay.errors import ArgumentError
+from hessay.hessian.device.lanczos import DeviceOperator
 from hessay.hessian.device.module import is_device, require_device
 from hessay.hessian.device.products import DeviceProducts
 from hessay.hessian.graph.operations import Graph
@@ -26,6 +27,13 @@ def lives_on_device(problem: Problem) -> bool:
 def answered_on_device(products: Products, directions: Tensor) -> TypeGuard[TorchProducts]:
     """Whether directions on a device can be multiplied without a copy through the processor."""
     return isinstance(products, TorchProducts) and is_device(directions.device)
+
+
+def operator_on_device(products: Products) -> DeviceOperator | None:
+    """Give what the eigensolver of the device multiplies with, None off hessay's kernels there."""
+    if isinstance(products, TorchProducts) and isinstance(products.inner, DeviceProducts):
+        return products.inner.operator()
+    return None
 
 
 def reason_on_device(problem: Problem) -> str:
