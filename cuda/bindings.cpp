@@ -1,5 +1,7 @@
 // The module hessay._cuda: device facts and the routines over DLPack arrays. Call it through hessay.cuda.
+#include "bind_factor.hpp"
 #include "bind_hvp.hpp"
+#include "bind_stepwise.hpp"
 #include "call.hpp"
 #include "device_routines.hpp"
 #include "primitives.hpp"
@@ -213,7 +215,9 @@ PYBIND11_MODULE(_cuda, module)
                arg("workspace"), arg("stream"));
     module.def("gram", &gram_of, arg("x"), arg("out"), arg("workspace"), arg("stream"));
     module.def("solve_upper", &solve, arg("r"), arg("x"), arg("workspace"), arg("stream"));
+    bind_factor(module);
     bind_hvp(module);
+    bind_stepwise(module);
     // How many doubles of workspace each of those needs.
     module.def("reduce_shared_scratch",
                [](Index h, Index k, Index n) { return with_alignment(reduce_shared_scratch(h, k, n)); });

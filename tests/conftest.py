@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psycopg
@@ -16,7 +17,10 @@ from safetensors.torch import save_file
 from command_line import ARCH as COMMAND_LINE_ARCH
 from command_line import SEED as COMMAND_LINE_SEED
 from detection import ARCH, SEED, TARGET, Nets
-from hessay import attacks, training
+from device_bodies import compile_twin, compiler
+from hessay import InputHessian, attacks, training
+from hessay.hessian.device import module as device_module
+from hessay.hessian.device import route
 from hessay.loading import build_architecture
 from store_case import postgresql_programs, postgresql_server
 
@@ -84,3 +88,29 @@ def postgresql_databases() -> Iterator[Iterator[str]]:
 def postgresql(postgresql_databases: Iterator[str]) -> str:
     """The URL of an empty database."""
     return next(postgresql_databases)
+
+
+@pytest.fixture(scope="session")
+def twin(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The bindings of hessay._cuda over loops in the place of kernels, for CPU tensors."""
+    if compiler() is None:
+        pytest.skip("no C++ compiler on this machine")
+    return compile_twin(tmp_path_factory.mktemp("twin"))
+
+
+@pytest.fixture
+def on_twin(twin: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., InputHessian]:
+    """Make an operator whose device is the CPU, through the twin of hessay._cuda.
+
+    Only while it is made: the oracles beside it are the core's.
+    """
+
+    def make(
+        model: torch.nn.Module, probe: Any, *, backend: Any = "native", **options: Any
+    ) -> InputHessian:
+        with monkeypatch.context() as patch:
+            patch.setattr(device_module, "load", lambda: twin)
+            patch.setattr(route, "is_device", lambda device: device.type == "cpu")
+            return InputHessian(model, probe, backend=backend, **options)
+
+    return make

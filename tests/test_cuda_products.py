@@ -15,7 +15,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from device_bodies import compile_twin, compiler
 from hessay import InputHessian
 from hessay.errors import ArgumentError, DeviceError, NonFinite, ShapeError
 from hessay.hessian.device import module as device_module
@@ -58,29 +57,6 @@ class BendsAtOnce(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.last(torch.tanh(x)) + self.last(x)
-
-
-@pytest.fixture(scope="module")
-def twin(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    if compiler() is None:
-        pytest.skip("no C++ compiler on this machine")
-    return compile_twin(tmp_path_factory.mktemp("twin"))
-
-
-@pytest.fixture
-def on_twin(twin: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., InputHessian]:
-    """Make an operator whose device is the CPU, through the twin of hessay._cuda.
-
-    Only while it is made: the oracles beside it are the core's.
-    """
-
-    def make(model: nn.Module, probe: Any, **options: Any) -> InputHessian:
-        with monkeypatch.context() as patch:
-            patch.setattr(device_module, "load", lambda: twin)
-            patch.setattr(route, "is_device", lambda device: device.type == "cpu")
-            return InputHessian(model, probe, backend="native", **options)
-
-    return make
 
 
 @pytest.fixture
@@ -228,29 +204,6 @@ def test_what_the_kernels_cannot_do_is_refused(on_twin: Callable[..., InputHessi
         on_twin(convolution, torch.randn(2, 1, 4, 4).double())
     with pytest.raises(ArgumentError, match="this weighting has no loss"):
         on_twin(mlp([7, 6, 4], nn.Tanh), torch.randn(5, 7).double(), weighting="uniform")
-
-
-def test_a_factor_is_applied_with_and_without_its_lift(twin: Any) -> None:
-    rng = np.random.default_rng(SEED)
-    rows, lift, v = (rng.standard_normal(s) for s in ((5, 12), (9, 5), (9, 3)))
-
-    def fortran(a: Any) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(a.T)).T
-
-    for left, b in ((fortran(lift), rows), (None, lift @ rows)):
-        out = torch.full((3, 9), torch.nan, dtype=torch.float64).T
-        scratch = torch.empty(
-            twin.factor_apply_scratch(*b.shape, 3, left is not None), dtype=torch.float64
-        )
-        twin.factor_apply(fortran(b), left, 4, fortran(v), out, scratch, 0)
-        full = lift @ rows
-        np.testing.assert_allclose(out.numpy(), full @ (full.T @ v) / 4, rtol=0, atol=1e-12)
-
-
-def test_too_small_a_workspace_is_an_error_that_says_how_much(twin: Any) -> None:
-    rows, v, out = (torch.zeros(s, dtype=torch.float64).T for s in ((12, 5), (3, 5), (3, 5)))
-    with pytest.raises(DeviceError, match="has 8 bytes and 512 are needed"):
-        twin.factor_apply(rows, None, 4, v, out, torch.zeros(1, dtype=torch.float64), 0)
 
 
 def test_a_module_that_was_not_built_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,7 +108,10 @@ def compile_twin(folder: Path) -> Any:
 
     sources = [
         ROOT / path
-        for path in ("tests/device/host_twin.cpp", "cuda/bind_hvp.cpp", "cuda/cuda_array.cpp")
+        for path in (
+            *("tests/device/host_twin.cpp", "cuda/cuda_array.cpp"),
+            *(f"cuda/bind_{part}.cpp" for part in ("factor", "hvp", "stepwise")),
+        )
     ]
     library = folder / f"cuda_host_twin{sysconfig.get_config_var('EXT_SUFFIX')}"
     system = [Path(torch.__file__).parent / "include", sysconfig.get_path("include")]

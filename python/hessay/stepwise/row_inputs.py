@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -128,3 +128,13 @@ def same_rows(x: Floats, y: Floats) -> None:
     """Raise ShapeError unless both have the same number of rows."""
     if len(x) != len(y):
         raise ShapeError(f"X has {len(x)} rows, y has {len(y)}; they must be the same samples")
+
+
+def on_kept_rows(cv: Any, sample_weight: Any) -> Any:
+    """Folds count the rows given; those of weight zero are left out before anything is fitted."""
+    if sample_weight is None or not isinstance(cv, Iterable):
+        return cv
+    kept = np.asarray(sample_weight) > 0
+    place = np.cumsum(kept) - 1
+    parts = [[np.asarray(one, dtype=np.intp) for one in pair] for pair in cv]
+    return [tuple(place[part[kept[part]]] for part in pair) for pair in parts]

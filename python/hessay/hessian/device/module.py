@@ -71,6 +71,15 @@ def require_device(device: torch.device) -> Any:
     return module
 
 
+def available(device: torch.device) -> bool:
+    """Whether the module is there and can work on a device."""
+    try:
+        require_device(device)
+    except DeviceError:
+        return False
+    return True
+
+
 def stream_of(device: torch.device) -> int:
     """Return the handle of torch's current stream there, as a number."""
     return int(torch.cuda.current_stream(device).cuda_stream) if device.type == "cuda" else 0
