@@ -3,6 +3,7 @@
 // with HESSAY_HOST_TWIN defined.
 #include "bind_factor.hpp"
 #include "bind_hvp.hpp"
+#include "bind_kernels.hpp"
 #include "bind_stepwise.hpp"
 #include "call.hpp"
 
@@ -11,6 +12,7 @@ PYBIND11_MODULE(cuda_host_twin, module)
     pybind11::register_local_exception_translator(hessay::cuda::translate);
     hessay::cuda::bind_factor(module);
     hessay::cuda::bind_hvp(module);
+    hessay::cuda::bind_kernels(module);
     hessay::cuda::bind_stepwise(module);
     module.def("device_count", [] { return 1; });
     module.def("device_properties", [](int) {

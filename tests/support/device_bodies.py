@@ -110,7 +110,7 @@ def compile_twin(folder: Path) -> Any:
         ROOT / path
         for path in (
             *("tests/device/host_twin.cpp", "cuda/cuda_array.cpp"),
-            *(f"cuda/bind_{part}.cpp" for part in ("factor", "hvp", "stepwise")),
+            *(f"cuda/bind_{part}.cpp" for part in ("factor", "hvp", "kernels", "stepwise")),
         )
     ]
     library = folder / f"cuda_host_twin{sysconfig.get_config_var('EXT_SUFFIX')}"
