@@ -303,3 +303,25 @@ def test_too_small_a_workspace_is_an_error_that_says_how_much(twin: Any) -> None
     scratch = torch.zeros(twin.stepwise_project_scratch(3, 3, 5, False), dtype=torch.float64)
     with pytest.raises(ShapeError, match=r"products of \(3, 5\) and \(3, 5\) do not fit \(2, 3\)"):
         twin.stepwise_project(z, z, out[:2].T.contiguous().T, scratch, 0)
+
+
+@pytest.mark.usefixtures("here")
+def test_a_device_that_is_full_says_what_was_needed_and_what_helps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    x, y = problem(600, 4, 1)
+
+    def full(*_: Any, **__: Any) -> Any:
+        raise torch.cuda.OutOfMemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.Tensor, "contiguous", full)
+        wide = torch.zeros((600, 8), dtype=torch.float64)
+        wide[:, ::2] = torch.from_numpy(x)
+        with pytest.raises(
+            DeviceError, match=r"a panel of X takes 19,200 bytes .* lower max_bytes"
+        ):
+            stepwise_path(wide[:, ::2], y)
+    monkeypatch.setattr(torch.Tensor, "new_empty", full)
+    with pytest.raises(DeviceError, match=r"a pass over X takes \d+ bytes .* lower max_bytes"):
+        stepwise_path(torch.from_numpy(x), y)

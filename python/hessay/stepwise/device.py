@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hessay.errors import ArgumentError, DeviceError
-from hessay.hessian.device.module import columns, is_device, require_device, stream_of, workspace
+from hessay.hessian.device.module import (
+    columns,
+    is_device,
+    memory_for,
+    require_device,
+    stream_of,
+    workspace,
+)
 from hessay.stepwise.design import Array
 from hessay.stepwise.streaming import panels_of
 
@@ -126,7 +133,9 @@ class DevicePasses:
         for first, x in self._raw():
             _, f = self._combined(first, x, given)
             z = self._panel_of(first, x, mean, scale)
-            self._add(z, f.T.to(self._like.dtype).T, out)
+            with memory_for("a combination of columns", f.nbytes, f.device, remedy=_REMEDY):
+                rounded = f.T.to(self._like.dtype).T
+            self._add(z, rounded, out)
         return _host(out)
 
     def sums(
@@ -206,7 +215,8 @@ class DevicePasses:
     ) -> None:
         transposed = x.stride(1) == 1 and x.stride(0) >= x.shape[1]
         if not transposed and not (x.stride(0) == 1 and x.stride(1) >= len(x)):
-            x, transposed = x.contiguous(), True
+            with memory_for("a panel of X", x.nbytes, x.device, remedy=_REMEDY):
+                x, transposed = x.contiguous(), True
         root = None if self._root is None else self._root[first : first + len(x)]
         table = x.T if transposed else x
         self._module.stepwise_standardise(
@@ -222,7 +232,9 @@ class DevicePasses:
         return stream_of(self._wide.device)
 
     def _sent(self, array: Array) -> Tensor:
-        return torch.from_numpy(array.copy()).to(self._wide.device)
+        place = self._wide.device
+        with memory_for("y and the standard of X", array.nbytes, place, remedy=_REMEDY):
+            return torch.from_numpy(array.copy()).to(place)
 
     def _zeros(self, rows: int, cols: int) -> Tensor:
         return self._new(rows, cols, self._wide).zero_()

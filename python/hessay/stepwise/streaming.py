@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hessay.hessian.device.module import memory_for
+
 
 def panels_of(
     x: Tensor | NDArray[np.floating], rows: int, place: torch.device
@@ -28,7 +30,8 @@ def panels_of(
     shape, dtype = (rows, x.shape[1]), torch.from_numpy(np.empty(0, x.dtype)).dtype
     beside = place.type == "cuda"
     hosts = [torch.empty(shape, dtype=dtype, pin_memory=beside) for _ in range(2)]
-    theres = [torch.empty(shape, dtype=dtype, device=place) for _ in range(2)]
+    with memory_for("two panels of X", 2 * hosts[0].nbytes, place, remedy="lower max_bytes"):
+        theres = [torch.empty(shape, dtype=dtype, device=place) for _ in range(2)]
     lane = _Lane(place) if beside else None
     for number, first in enumerate(range(0, n, rows)):
         slot = number % 2

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hessay.errors import NonFinite
+from hessay.hessian.device.module import memory_for
 from hessay.hessian.graph.program import LayerProgram
 
 # In the order of hessay/elementwise.hpp.
@@ -60,5 +61,7 @@ def _there(
 ) -> Tensor | None:
     if array is None:
         return None
-    there = torch.from_numpy(np.array(array)).to(like)
+    remedy = "take a device with more memory, or the processor"
+    with memory_for("a layer of the network", array.nbytes, like.device, remedy=remedy):
+        there = torch.from_numpy(np.array(array)).to(like)
     return there.T if transposed else there
