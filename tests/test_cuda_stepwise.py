@@ -6,7 +6,6 @@ oracles are the core's own passes and NumPy, in float64.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -28,16 +27,17 @@ SHAPES = [(2, 1, 1), (40, 7, 1), (256, 5, 2), (700, 9, 3)]
 
 
 @pytest.fixture
-def here(twin: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def here(twin: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Tensors of the CPU stand for those of a device, and the twin for hessay._cuda."""
-    with monkeypatch.context() as patch:
-        patch.setattr(device_module, "load", lambda: twin)
-        patch.setattr(design_module, "lies_on_device", lambda x: isinstance(x, torch.Tensor))
-        patch.setattr(
-            "hessay.stepwise.estimator.lies_on_device", lambda x: isinstance(x, torch.Tensor)
-        )
-        patch.setattr(passes_module, "is_device", lambda place: place.type == "cpu")
-        yield twin
+
+    def lies(x: object) -> bool:
+        return isinstance(x, torch.Tensor)
+
+    monkeypatch.setattr(device_module, "load", lambda: twin)
+    monkeypatch.setattr(design_module, "lies_on_device", lies)
+    monkeypatch.setattr("hessay.stepwise.estimator.lies_on_device", lies)
+    monkeypatch.setattr(passes_module, "is_device", lambda place: place.type == "cpu")
+    return twin
 
 
 def problem(n: int, p: int, outputs: int, seed: int = SEED) -> tuple[NDArray[Any], NDArray[Any]]:
