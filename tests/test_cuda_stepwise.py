@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hessay.errors import ArgumentError, DeviceError, NonFinite, ShapeError
 from hessay.hessian.device import module as device_module
-from hessay.stepwise import StepwiseRegression, delta_rss, stepwise_path
+from hessay.stepwise import FittedRows, StepwiseRegression, delta_rss, stepwise_path
 from hessay.stepwise import design as design_module
 from hessay.stepwise import device as passes_module
 from hessay.stepwise.device import DevicePasses
@@ -325,3 +325,16 @@ def test_a_device_that_is_full_says_what_was_needed_and_what_helps(
     monkeypatch.setattr(torch.Tensor, "new_empty", full)
     with pytest.raises(DeviceError, match=r"a pass over X takes \d+ bytes .* lower max_bytes"):
         stepwise_path(torch.from_numpy(x), y)
+
+
+def test_what_does_not_read_a_device_says_how_to_go_on() -> None:
+    class There:
+        def __dlpack_device__(self) -> tuple[int, int]:
+            return (2, 0)
+
+    assert design_module.lies_on_device(There())
+    assert not design_module.lies_on_device(torch.zeros(2))
+    assert not design_module.lies_on_device(np.zeros(2))
+    assert not design_module.lies_on_device([1.0])
+    with pytest.raises(DeviceError, match=r"X lies on a CUDA device.*pass X\.cpu\(\)\.numpy\(\)"):
+        FittedRows(There(), np.zeros(3))  # type: ignore[arg-type]

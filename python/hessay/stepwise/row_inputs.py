@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hessay.errors import ArgumentError, NonFinite, ShapeError
+from hessay.errors import ArgumentError, DeviceError, NonFinite, ShapeError
+from hessay.stepwise.design import lies_on_device
 
 Floats = NDArray[Any]
 
@@ -33,7 +34,14 @@ def matrix(values: ArrayLike, name: str, dtype: type[Any]) -> Floats:
         Not one- or two-dimensional, or not numbers.
     NonFinite
         NaN or Inf; the message names the first row and column.
+    DeviceError
+        The array lies on a CUDA device.
     """
+    if lies_on_device(values):
+        raise DeviceError(
+            f"{name} lies on a CUDA device, where only stepwise_path, delta_rss and "
+            f"StepwiseRegression's fit and predict read it; pass {name}.cpu().numpy()"
+        )
     array = np.asarray(values)
     if array.dtype.kind == "O":
         array = _numbers(array, name)
