@@ -1,6 +1,7 @@
-// Hessian-vector products and products with a factor over DLPack arrays. hessay.hessian.device allocates and calls.
+// Hessian-vector products over DLPack arrays. hessay.hessian.device allocates and calls.
 #include "bind_hvp.hpp"
 
+#include "borrowed_layers.hpp"
 #include "call.hpp"
 #include "device_operator.hpp"
 #include "scratch_counter.hpp"
@@ -9,7 +10,6 @@
 #include "hvp_routines.hpp"
 #else
 #include "hvp.hpp"
-#include "primitives.hpp"
 #endif
 
 namespace hessay::cuda {
@@ -17,25 +17,6 @@ namespace hessay::cuda {
 namespace {
 
 using Object = const py::object&;
-
-#ifdef HESSAY_HOST_TWIN
-constexpr std::size_t kLibraryBytes = 0;
-#else
-constexpr std::size_t kLibraryBytes = static_cast<std::size_t>(kBlasScratch) * sizeof(double);
-#endif
-
-// A view of this shape that only a ScratchCounter meets.
-template <class T>
-MatrixView<T> nowhere(Index rows, Index cols)
-{
-    return {reinterpret_cast<T*>(kScratchAlignment), rows, cols, rows};
-}
-
-// Doubles of workspace for a routine that takes what the counter saw.
-Index workspace_doubles(const ScratchCounter& counter)
-{
-    return static_cast<Index>((counter.peak() + kLibraryBytes + kScratchAlignment) / sizeof(double));
-}
 
 /// A loss linearised on a device, over borrowed arrays that it keeps alive.
 template <class T>
@@ -55,7 +36,7 @@ class BoundHessian {
         at_.scale = scale;
         at_.samples = samples;
         for (std::size_t l = 0; l < layers.size(); ++l) {
-            add_layer(l, py::object(layers[l]).cast<py::tuple>(), inputs);
+            add_layer(arrays_, at_.net, py::object(layers[l]).cast<py::tuple>(), inputs);
             const auto pair = py::object(kept[l]).cast<py::tuple>();
             at_.kept.push_back({derivative(l, pair[0]), derivative(l, pair[1])});
             const Activation act = at_.net.layers[l].activation;
@@ -137,40 +118,6 @@ class BoundHessian {
     }
 
   private:
-    void add_layer(std::size_t l, const py::tuple& layer, Index inputs)
-    {
-        const std::string name = "layer " + std::to_string(l);
-        require<ShapeError>(layer.size() == 7, name,
-                            " must be (weight, bias, activation, parameter, input, skip, width)");
-        const int activation = layer[2].cast<int>();
-        require(activation >= 0 && activation <= static_cast<int>(Activation::elu), "no activation has number ",
-                activation);
-        Layer<T> parsed;
-        parsed.activation = static_cast<Activation>(activation);
-        parsed.parameter = static_cast<T>(layer[3].cast<double>());
-        parsed.input = layer[4].cast<Index>();
-        parsed.skip = layer[5].cast<Index>();
-        const Index width = layer[6].cast<Index>(), before = static_cast<Index>(l);
-        require<ShapeError>((l == 0 ? parsed.input == 0 : parsed.input >= 1 && parsed.input <= before) &&
-                                parsed.skip != 0 && parsed.skip <= before && width >= 1,
-                            name, " reads value ", parsed.input, " and adds value ", parsed.skip,
-                            "; only layer 0 reads value 0, and no layer a later value");
-        const Index wide = parsed.input == 0 ? inputs : at_.net.width(parsed.input);
-        parsed.weight = {nullptr, wide, width, wide};
-        if (!layer[0].is_none()) parsed.weight = arrays_.in<T>(layer[0], name.c_str());
-        require<ShapeError>(parsed.weight.rows == wide && parsed.weight.cols == width &&
-                                (parsed.weight.data || wide == width) &&
-                                (parsed.skip < 0 || at_.net.width(parsed.skip) == width),
-                            name, " takes ", wide, " numbers to ", width, ", its weight is (", parsed.weight.rows, ", ",
-                            parsed.weight.cols, ")");
-        if (!layer[1].is_none()) {
-            const auto bias = arrays_.in<T>(layer[1], name.c_str());
-            require<ShapeError>(bias.rows == width && bias.cols == 1, name, " needs a bias of ", width, " numbers");
-            parsed.bias = bias.data;
-        }
-        at_.net.layers.push_back(parsed);
-    }
-
     MatrixView<T> derivative(std::size_t l, Object array)
     {
         const auto view = arrays_.out<T>(array, "slope or curvature");
@@ -212,37 +159,12 @@ void bind_hessian(py::module_& module, const char* name)
         .def("apply_per_sample_scratch", &Bound::apply_per_sample_scratch, arg("k"), arg("tile"));
 }
 
-template <class T>
-void apply_factor(Call& call, Object rows, Object lift, Index samples, Object v, Object out)
-{
-    const auto b = call.in<T>(rows, "rows"), first = call.in<T>(lift, "lift"), directions = call.in<T>(v, "v");
-    const auto product = call.out<T>(out, "out");
-    call.run([&](auto& device) { factor_apply(device, b, first, samples, directions, product); });
-}
-
 } // namespace
 
 void bind_hvp(py::module_& module)
 {
-    using py::arg;
     bind_hessian<float>(module, "LossHessian32");
     bind_hessian<double>(module, "LossHessian64");
-    module.def(
-        "factor_apply",
-        [](Object rows, Object lift, Index samples, Object v, Object out, Object workspace, Stream stream) {
-            Call call(stream, workspace);
-            for_precision(call, rows, "rows",
-                          [&](auto zero) { apply_factor<decltype(zero)>(call, rows, lift, samples, v, out); });
-        },
-        arg("rows"), arg("lift"), arg("samples"), arg("v"), arg("out"), arg("workspace"), arg("stream"));
-    // Doubles of workspace for k columns of a factor with rows (m, columns); lifted: it has a lift.
-    module.def("factor_apply_scratch", [](Index m, Index columns, Index k, bool lifted) {
-        ScratchCounter counter;
-        factor_apply(counter, nowhere<const double>(m, columns),
-                     lifted ? nowhere<const double>(m, m) : MatrixView<const double>{}, 1, nowhere<const double>(m, k),
-                     nowhere<double>(m, k));
-        return workspace_doubles(counter);
-    });
 }
 
 } // namespace hessay::cuda

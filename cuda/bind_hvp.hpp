@@ -3,7 +3,7 @@
 
 namespace hessay::cuda {
 
-/// Adds LossHessian32, LossHessian64 and factor_apply to a module.
+/// Adds LossHessian32 and LossHessian64 to a module.
 void bind_hvp(pybind11::module_& module);
 
 } // namespace hessay::cuda

@@ -48,6 +48,12 @@ class CudaContext {
     void product(Transpose trans_a, Transpose trans_b, T alpha, MatrixView<const T> a, MatrixView<const T> b, T beta,
                  MatrixView<T> c);
 
+    /// `count` such products: each matrix is cut into as many equal pieces, side by side, piece i of C from those of A
+    /// and B.
+    template <class T>
+    void products(Index count, Transpose trans_a, Transpose trans_b, T alpha, MatrixView<const T> a,
+                  MatrixView<const T> b, T beta, MatrixView<T> c);
+
     template <class Body>
     void columns(const Body& body);
     template <class Body>

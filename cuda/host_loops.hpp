@@ -73,6 +73,17 @@ class HostLoops {
         }
     }
 
+    /// See CudaContext.
+    template <class T>
+    void products(Index count, Transpose trans_a, Transpose trans_b, T alpha, MatrixView<const T> a,
+                  MatrixView<const T> b, T beta, MatrixView<T> c)
+    {
+        require_pieces(count, a.cols, b.cols, c.cols);
+        const auto piece = [&](auto all, Index i) { return all.columns(i * (all.cols / count), all.cols / count); };
+        for (Index i = 0; i < count; ++i)
+            product<T>(trans_a, trans_b, alpha, piece(a, i), piece(b, i), beta, piece(c, i));
+    }
+
     /// Exact allocations, so that one number too far is seen; given back by ScratchScope. Filled with NaN: nobody may
     /// rely on what was there.
     MatrixView<double> scratch(Index rows, Index cols)

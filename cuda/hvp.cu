@@ -16,9 +16,5 @@ template void hessian_apply_per_sample(CudaContext&, const LinearisedLoss<float>
                                        MatrixView<float>);
 template void hessian_apply_per_sample(CudaContext&, const LinearisedLoss<double>&, Index, MatrixView<const double>,
                                        MatrixView<double>);
-template void factor_apply(CudaContext&, MatrixView<const float>, MatrixView<const float>, Index,
-                           MatrixView<const float>, MatrixView<float>);
-template void factor_apply(CudaContext&, MatrixView<const double>, MatrixView<const double>, Index,
-                           MatrixView<const double>, MatrixView<double>);
 
 } // namespace hessay::cuda

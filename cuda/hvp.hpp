@@ -17,9 +17,5 @@ extern template void hessian_apply_per_sample(CudaContext&, const LinearisedLoss
                                               MatrixView<const float>, MatrixView<float>);
 extern template void hessian_apply_per_sample(CudaContext&, const LinearisedLoss<double>&, Index,
                                               MatrixView<const double>, MatrixView<double>);
-extern template void factor_apply(CudaContext&, MatrixView<const float>, MatrixView<const float>, Index,
-                                  MatrixView<const float>, MatrixView<float>);
-extern template void factor_apply(CudaContext&, MatrixView<const double>, MatrixView<const double>, Index,
-                                  MatrixView<const double>, MatrixView<double>);
 
 } // namespace hessay::cuda

@@ -242,31 +242,4 @@ void hessian_apply_per_sample(Device& device, const LinearisedLoss<T>& at, Index
     }
 }
 
-/// out (d, k) <- H V = rows rows' V / n, or lift rows rows' lift' V / n where lift has memory: see hessay/factor.hpp.
-/// rows (m, n r), lift (d, m).
-template <class T, class Device>
-void factor_apply(Device& device, MatrixView<const T> rows, MatrixView<const T> lift, Index samples,
-                  MatrixView<const T> v, MatrixView<T> out)
-{
-    const Index d = lift.data ? lift.rows : rows.rows, k = v.cols;
-    require<ShapeError>((!lift.data || lift.cols == rows.rows) && v.rows == d && out.rows == d && out.cols == k,
-                        "directions must be (", d, ", k), got (", v.rows, ", ", k, ")");
-    require(samples >= 1, "a factor belongs to at least one sample, got ", samples);
-    if (k == 0) return;
-    constexpr auto kNo = Transpose::no, kYes = Transpose::yes;
-    const T weight = static_cast<T>(1.0 / static_cast<double>(samples));
-    const ScratchScope<Device> scope(device);
-    const auto along = scratch_of<T>(device, rows.cols, k);
-    if (!lift.data) {
-        device.template product<T>(kYes, kNo, T(1), rows, v, T(0), along);
-        device.template product<T>(kNo, kNo, weight, rows, along, T(0), out);
-        return;
-    }
-    const auto narrow = scratch_of<T>(device, rows.rows, k);
-    device.template product<T>(kYes, kNo, T(1), lift, v, T(0), narrow);
-    device.template product<T>(kYes, kNo, T(1), rows, narrow, T(0), along);
-    device.template product<T>(kNo, kNo, weight, rows, along, T(0), narrow);
-    device.template product<T>(kNo, kNo, T(1), lift, narrow, T(0), out);
-}
-
 } // namespace hessay::cuda

@@ -141,6 +141,37 @@ void CudaContext::product(Transpose trans_a, Transpose trans_b, T alpha, MatrixV
     gemm<T>(*this, trans_a, trans_b, alpha, a, b, beta, c);
 }
 
+template <class T>
+void CudaContext::products(Index count, Transpose trans_a, Transpose trans_b, T alpha, MatrixView<const T> a,
+                           MatrixView<const T> b, T beta, MatrixView<T> c)
+{
+    require_pieces(count, a.cols, b.cols, c.cols);
+    const Index wide_a = a.cols / count, wide_b = b.cols / count, n_cols = c.cols / count;
+    const Index rows = trans_a == Transpose::yes ? wide_a : a.rows;
+    const Index inner = trans_a == Transpose::yes ? a.rows : wide_a;
+    const Index inner_b = trans_b == Transpose::yes ? wide_b : b.rows;
+    const Index cols = trans_b == Transpose::yes ? b.rows : wide_b;
+    require<ShapeError>(inner == inner_b && c.rows == rows && n_cols == cols, count, " products of (", rows, ", ",
+                        inner, ") and (", inner_b, ", ", cols, ") into (", c.rows, ", ", n_cols, ")");
+    if (rows == 0 || cols == 0) return;
+    const int m = int32(rows), n = int32(cols), k = int32(inner), pieces = int32(count);
+    const int lda = leading(a.stride), ldb = leading(b.stride), ldc = leading(c.stride);
+    const Index step_a = a.stride * wide_a, step_b = b.stride * wide_b, step_c = c.stride * n_cols;
+    const auto ta = operation(trans_a), tb = operation(trans_b);
+    if constexpr (std::is_same_v<T, float>)
+        check_blas(cublasSgemmStridedBatched(blas(*this), ta, tb, m, n, k, &alpha, a.data, lda, step_a, b.data, ldb,
+                                             step_b, &beta, c.data, ldc, step_c, pieces),
+                   "multiplying pieces");
+    else
+        check_blas(cublasDgemmStridedBatched(blas(*this), ta, tb, m, n, k, &alpha, a.data, lda, step_a, b.data, ldb,
+                                             step_b, &beta, c.data, ldc, step_c, pieces),
+                   "multiplying pieces");
+}
+
+template void CudaContext::products(Index, Transpose, Transpose, float, MatrixView<const float>,
+                                    MatrixView<const float>, float, MatrixView<float>);
+template void CudaContext::products(Index, Transpose, Transpose, double, MatrixView<const double>,
+                                    MatrixView<const double>, double, MatrixView<double>);
 template void CudaContext::product(Transpose, Transpose, float, MatrixView<const float>, MatrixView<const float>, float,
                                    MatrixView<float>);
 template void CudaContext::product(Transpose, Transpose, double, MatrixView<const double>, MatrixView<const double>,

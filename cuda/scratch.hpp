@@ -28,6 +28,13 @@ inline void require_scratch(std::size_t bytes, std::size_t end)
                          " are needed; pass a larger one");
 }
 
+/// Matrices that are cut into `count` pieces side by side.
+inline void require_pieces(Index count, Index cols_a, Index cols_b, Index cols_c)
+{
+    require<ShapeError>(count >= 1 && cols_a % count == 0 && cols_b % count == 0 && cols_c % count == 0, "matrices of ",
+                        cols_a, ", ", cols_b, " and ", cols_c, " columns do not fall into ", count, " equal pieces");
+}
+
 /// rows x cols numbers of T as scratch of a device.
 template <class T, class Device>
 MatrixView<T> scratch_of(Device& device, Index rows, Index cols)

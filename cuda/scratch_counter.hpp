@@ -24,6 +24,10 @@ class ScratchCounter {
     void product(Transpose, Transpose, T, MatrixView<const T>, MatrixView<const T>, T, MatrixView<T>)
     {
     }
+    template <class T>
+    void products(Index, Transpose, Transpose, T, MatrixView<const T>, MatrixView<const T>, T, MatrixView<T>)
+    {
+    }
     MatrixView<double> scratch(Index rows, Index cols)
     {
         auto* address = reinterpret_cast<double*>(kScratchAlignment + used_);

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from cuda_device import column_major, filled, module_or_reason, why_no_gpu
 from hessay import InputHessian, _core
 from hessay.errors import DeviceError
+from hessay.hessian.device.module import columns
+from hessay.stepwise import StepwiseRegression, stepwise_path
 
 pytestmark = [
     pytest.mark.gpu,
@@ -185,3 +187,72 @@ def test_a_factor_is_applied(cuda: Any, dtype: torch.dtype) -> None:
     # four sums of up to 120 terms
     allowed = 500 * eps(dtype) * float(wanted.abs().max())
     torch.testing.assert_close(out.cpu().double(), wanted, rtol=0, atol=allowed)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("average", [True, False])
+@pytest.mark.parametrize("widths", [[33, 64, 31, 10], [130, 20, 7], [1, 4, 2]])
+def test_the_factor_is_that_of_the_core(
+    widths: list[int], average: bool, dtype: torch.dtype
+) -> None:
+    model, inputs = mlp(widths, nn.LeakyReLU), torch.randn(70, widths[0]).double()
+    exact = InputHessian(model, inputs, backend="factor", average=average)
+    there = InputHessian(model.to("cuda"), inputs, backend="factor", average=average, dtype=dtype)
+    assert "hessay's own kernels on cuda" in there.reason
+    v = torch.randn((70, widths[0], 3), dtype=torch.float64)
+    v = v[0] if average else v
+    wanted = exact @ v.numpy()
+    # sums of at most a hundred terms a layer, three layers, there and back
+    allowed = 2000 * eps(dtype) * float(np.abs(wanted).max())
+    found = there @ v.to("cuda")
+    np.testing.assert_allclose(found.cpu().double().numpy(), wanted, rtol=0, atol=allowed)
+    rows = exact.factor().rows
+    size = 500 * eps(dtype) * float(np.abs(rows).max())
+    np.testing.assert_allclose(there.factor().rows, rows, rtol=0, atol=size)
+    if average:
+        dense = there.dense()
+        np.testing.assert_array_equal(dense, dense.T)
+        wanted = exact.dense()
+        allowed = 2000 * eps(dtype) * float(np.abs(wanted).max())
+        np.testing.assert_allclose(dense, wanted, rtol=0, atol=allowed)
+
+
+@pytest.mark.parametrize("strategy", ["auto", "gram", "stream", "prefetch"])
+@pytest.mark.parametrize("layout", ["rows", "columns", "streamed"])
+def test_stepwise_paths_are_those_of_the_processor(layout: str, strategy: Any) -> None:
+    rng = np.random.default_rng(SEED)
+    x = 3 + rng.standard_normal((5000, 40))
+    y = x[:, :6] @ rng.standard_normal((6, 2)) + rng.standard_normal((5000, 2))
+    wanted = stepwise_path(x, y, strategy=strategy)
+    there = torch.from_numpy(x).cuda()
+    if layout == "streamed":
+        # room for the Gram columns of the core, but not for Z: panels of a few hundred rows
+        room = 16 * 5000 * 2 + 40 * (2 * 8 * 256 + 4 * 512 + 8 * 12) + 200 * 40
+        found = stepwise_path(x, y, strategy=strategy, device="cuda", max_bytes=room)
+    else:
+        given = there if layout == "rows" else there.T.contiguous().T
+        found = stepwise_path(given, y, strategy=strategy)
+    assert [s.columns for s in found.steps] == [s.columns for s in wanted.steps]
+    assert len(found.steps) >= 6
+    np.testing.assert_allclose(found.coef, wanted.coef, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(found.rss, wanted.rss, rtol=1e-9)
+
+
+def test_stepwise_in_single_precision_chooses_the_same_columns() -> None:
+    rng = np.random.default_rng(SEED)
+    x = rng.standard_normal((30_000, 30)).astype(np.float32)
+    y = x[:, :5] @ np.linspace(2, 1, 5) + rng.standard_normal(30_000)
+    wanted = StepwiseRegression(direction="forward").fit(x, y)
+    found = StepwiseRegression(direction="forward").fit(torch.from_numpy(x).cuda(), y)
+    np.testing.assert_array_equal(found.order_, wanted.order_)
+    np.testing.assert_allclose(found.coef_, wanted.coef_, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(
+        found.predict(torch.from_numpy(x).cuda()), wanted.predict(x), rtol=1e-6, atol=1e-6
+    )
+
+
+def test_running_out_of_memory_says_what_was_needed_and_what_helps() -> None:
+    free = torch.cuda.mem_get_info()[0]
+    x = torch.zeros((2, 4), device="cuda")
+    with pytest.raises(DeviceError, match=r"takes [\d,]+ bytes on cuda.*free; use less"):
+        columns(free, 1, x, what="too much", remedy="use less")

@@ -206,29 +206,6 @@ def test_what_the_kernels_cannot_do_is_refused(on_twin: Callable[..., InputHessi
         on_twin(mlp([7, 6, 4], nn.Tanh), torch.randn(5, 7).double(), weighting="uniform")
 
 
-def test_a_factor_is_applied_with_and_without_its_lift(twin: Any) -> None:
-    rng = np.random.default_rng(SEED)
-    rows, lift, v = (rng.standard_normal(s) for s in ((5, 12), (9, 5), (9, 3)))
-
-    def fortran(a: Any) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(a.T)).T
-
-    for left, b in ((fortran(lift), rows), (None, lift @ rows)):
-        out = torch.full((3, 9), torch.nan, dtype=torch.float64).T
-        scratch = torch.empty(
-            twin.factor_apply_scratch(*b.shape, 3, left is not None), dtype=torch.float64
-        )
-        twin.factor_apply(fortran(b), left, 4, fortran(v), out, scratch, 0)
-        full = lift @ rows
-        np.testing.assert_allclose(out.numpy(), full @ (full.T @ v) / 4, rtol=0, atol=1e-12)
-
-
-def test_too_small_a_workspace_is_an_error_that_says_how_much(twin: Any) -> None:
-    rows, v, out = (torch.zeros(s, dtype=torch.float64).T for s in ((12, 5), (3, 5), (3, 5)))
-    with pytest.raises(DeviceError, match="has 8 bytes and 512 are needed"):
-        twin.factor_apply(rows, None, 4, v, out, torch.zeros(1, dtype=torch.float64), 0)
-
-
 def test_a_module_that_was_not_built_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     device_module.load.cache_clear()
     with pytest.raises(DeviceError, match=r"HESSAY_CUDA=ON|cannot be loaded|devices were found"):

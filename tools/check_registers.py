@@ -21,7 +21,13 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 TABLE = ROOT / "cuda/registers.json"
 ARCHITECTURES = ("80", "90", "100")
-SOURCES = ("kernels", "hvp", "lanczos")  # those with kernels; the others only call libraries
+SOURCES = (
+    "kernels",
+    "hvp",
+    "factor",
+    "lanczos",
+    "stepwise",
+)  # those with kernels; others call libraries
 FLAGS = ("-std=c++17", "-O3", "--expt-relaxed-constexpr", "-Werror=all-warnings", "-Xptxas=-v")
 ENTRY = re.compile(
     r"Compiling entry function '(?P<name>\w+)' for 'sm_(?P<arch>\d+)'.*?"

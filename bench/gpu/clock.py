@@ -1,7 +1,8 @@
-"""Times on a device: events on torch's stream, median and spread over repeats."""
+"""Times on a device: events on torch's stream, the wall clock on the processor; median and spread."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
@@ -19,17 +20,39 @@ class Timing:
     repeats: int
 
 
-def timed(work: Callable[[], object], *, repeats: int = 7, warm: int = 2) -> Timing:
-    """Run some work on the current stream, after as many rounds as it takes to be warm."""
+def timed(
+    work: Callable[[], object],
+    *,
+    device: torch.device,
+    repeats: int = 7,
+    warm: int = 2,
+    seconds: float = 60.0,
+) -> Timing:
+    """Run some work after as many rounds as it takes to be warm; at least once, then while it is time."""
+    start = time.monotonic()
+    once = _on_card if device.type == "cuda" else _here
     for _ in range(warm):
-        work()
-    torch.cuda.synchronize()
-    seconds = []
-    for _ in range(repeats):
+        if time.monotonic() - start > seconds / 2:
+            break
+        once(work, device)
+    found: list[float] = []
+    while not found or (len(found) < repeats and time.monotonic() - start < seconds):
+        found.append(once(work, device))
+    return Timing(median(found), min(found), max(found), len(found))
+
+
+def _on_card(work: Callable[[], object], device: torch.device) -> float:
+    with torch.cuda.device(device):
+        torch.cuda.synchronize()
         begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         begin.record()
         work()
         end.record()
         end.synchronize()
-        seconds.append(begin.elapsed_time(end) / 1e3)
-    return Timing(median(seconds), min(seconds), max(seconds), repeats)
+        return begin.elapsed_time(end) / 1e3
+
+
+def _here(work: Callable[[], object], _: torch.device) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start

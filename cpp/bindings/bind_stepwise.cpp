@@ -1,4 +1,5 @@
 #include "bindings.hpp"
+#include "callback_passes.hpp"
 #include "hessay/stepwise.hpp"
 
 #include <pybind11/stl.h>
@@ -48,21 +49,22 @@ py::array_t<double> square(const std::vector<double>& values, Index size)
 template <class T>
 class BoundSelection {
   public:
-    BoundSelection(py::array x, const Doubles& y, const Doubles& weights, bool centre, double ridge,
+    /// x  an array that is read where it lies, or an object that makes the passes over one (callback_passes.hpp)
+    BoundSelection(py::object x, const Doubles& y, const Doubles& weights, bool centre, double ridge,
                    std::vector<std::vector<Index>> units, const std::string& strategy, Index max_bytes, bool mapped)
         : keep_(std::move(x)), outputs_(y.shape(1))
     {
-        const StepwiseSource source = source_of(keep_, mapped);
-        require<ShapeError>(y.ndim() == 2 && y.shape(0) == source.rows, "y must have as many rows as X");
-        require<ShapeError>(weights.size() == 0 || static_cast<Index>(weights.size()) == source.rows,
+        auto passes = passes_of(keep_, mapped);
+        require<ShapeError>(y.ndim() == 2 && y.shape(0) == passes->rows, "y must have as many rows as X");
+        require<ShapeError>(weights.size() == 0 || static_cast<Index>(weights.size()) == passes->rows,
                             "sample_weight must have as many elements as X has rows");
         std::vector<double> outputs(y.data(), y.data() + y.size());
         const std::vector<double> own_weights(weights.data(), weights.data() + weights.size());
         StepwiseOptions options{ridge, std::move(units), strategy_named(strategy), max_bytes};
         const py::gil_scoped_release release;
         Context ctx = python_context();
-        auto data =
-            std::make_unique<StandardizedData<T>>(ctx, source, std::move(outputs), outputs_, own_weights, centre);
+        auto data = std::make_unique<StandardizedData<T>>(ctx, std::move(passes), std::move(outputs), outputs_,
+                                                          own_weights, centre);
         selection_ = std::make_unique<Selection<T>>(ctx, std::move(data), std::move(options));
     }
 
@@ -115,6 +117,11 @@ class BoundSelection {
     }
 
   private:
+    static std::unique_ptr<StepwisePasses> passes_of(const py::object& x, bool mapped)
+    {
+        if (py::isinstance<py::array>(x)) return host_passes<T>(source_of(x, mapped));
+        return callback_passes(x);
+    }
     template <class Work>
     auto unlocked(Work&& work)
     {
@@ -130,7 +137,7 @@ class BoundSelection {
         return py::make_tuple(move.unit, move.columns, move.change, square(move.cross, outputs_));
     }
 
-    py::array keep_; // X is read where it lies
+    py::object keep_; // X is read where it lies
     Index outputs_;
     std::unique_ptr<Selection<T>> selection_;
 };
@@ -140,7 +147,7 @@ void bind(py::module_& module, const char* name)
 {
     using S = BoundSelection<T>;
     py::class_<S>(module, name, "Stepwise least squares; see hessay/stepwise.hpp.")
-        .def(py::init<py::array, const Doubles&, const Doubles&, bool, double, std::vector<std::vector<Index>>,
+        .def(py::init<py::object, const Doubles&, const Doubles&, bool, double, std::vector<std::vector<Index>>,
                       const std::string&, Index, bool>(),
              py::arg("x"), py::arg("y"), py::arg("weights"), py::arg("centre"), py::arg("ridge"), py::arg("units"),
              py::arg("strategy"), py::arg("max_bytes"), py::arg("mapped"))

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "hessay/stepwise_data.hpp"
+#include "hessay/stepwise_passes.hpp"
 
 namespace hessay {
 

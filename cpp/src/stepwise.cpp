@@ -29,7 +29,7 @@ Selection<T>::Selection(Context& ctx, std::unique_ptr<StandardizedData<T>> data,
     exact_trace_ = trace();
     for (Index j = 0; j < p_; ++j) {
         require(unit_of_[j] >= 0, "every column belongs to one unit; column ", j, " does not");
-        ridge_.push_back(options_.ridge * data_->scale[j] * data_->scale[j]);
+        ridge_.push_back(options_.ridge * data_->standard.scale[j] * data_->standard.scale[j]);
         if (size_[j] == 0) state_[j] = refused; // constant: the intercept has it already
         size_[j] += ridge_[j];
         const double error = Precision<T>::unit * size_[j];
@@ -44,25 +44,7 @@ Selection<T>::Selection(Context& ctx, std::unique_ptr<StandardizedData<T>> data,
 template <class T>
 void Selection<T>::measure_units(Context& ctx)
 {
-    constexpr Index kPanel = 256;
-    within_.resize(options_.units.size());
-    std::size_t widest = 1;
-    for (const auto& unit : options_.units) widest = std::max(widest, unit.size());
-    if (widest == 1) return;
-    for (std::size_t u = 0; u < within_.size(); ++u)
-        if (options_.units[u].size() > 1) within_[u].assign(options_.units[u].size() * options_.units[u].size(), 0.0);
-    const Workspace::Scope scope(ctx.workspace());
-    const auto panel = ctx.scratch<double>(kPanel, static_cast<Index>(widest));
-    data_->for_panels(ctx, kPanel, [&](Index first, Index count) {
-        for (std::size_t u = 0; u < within_.size(); ++u) {
-            const auto& unit = options_.units[u];
-            const auto k = static_cast<Index>(unit.size());
-            if (k == 1) continue;
-            const auto part = panel.block(0, 0, count, k);
-            data_->gather(first, count, unit, part);
-            gemm<double>(Transpose::yes, Transpose::no, 1.0, part, part, 1.0, {within_[u].data(), k, k, k});
-        }
-    });
+    data_->within(ctx, options_.units, within_);
     for (std::size_t u = 0; u < within_.size(); ++u)
         for (std::size_t a = 0; a < options_.units[u].size() && !within_[u].empty(); ++a)
             within_[u][a + a * options_.units[u].size()] += ridge_[options_.units[u][a]];

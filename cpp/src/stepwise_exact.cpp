@@ -10,9 +10,38 @@
 namespace hessay {
 
 namespace {
-constexpr Index kPanel = 256;
 constexpr Index kTogether = 64; // columns recomputed in one go
 } // namespace
+
+// Z_J - Z_S A for columns J, A (m, |J|).
+template <class T>
+StepwiseCombination Selection<T>::residuals(const std::vector<Index>& list, MatrixView<const double> a) const
+{
+    const Index m = factor_.size(), k = static_cast<Index>(list.size());
+    StepwiseCombination f;
+    f.columns = factor_.columns;
+    f.columns.insert(f.columns.end(), list.begin(), list.end());
+    f.count = k;
+    f.of_columns.assign(static_cast<std::size_t>((m + k) * k), 0.0);
+    for (Index l = 0; l < k; ++l) {
+        for (Index t = 0; t < m; ++t) f.of_columns[t + l * (m + k)] = -a(t, l);
+        f.of_columns[m + l + l * (m + k)] = 1;
+    }
+    return f;
+}
+
+// E = Y - Z_S W, W (m, C).
+template <class T>
+StepwiseCombination Selection<T>::residual(const std::vector<double>& w) const
+{
+    StepwiseCombination f;
+    f.columns = factor_.columns;
+    f.count = outputs_;
+    for (const double value : w) f.of_columns.push_back(-value);
+    f.of_outputs.assign(static_cast<std::size_t>(outputs_ * outputs_), 0.0);
+    for (Index o = 0; o < outputs_; ++o) f.of_outputs[o + o * outputs_] = 1;
+    return f;
+}
 
 // r_J = z_J - Z_S A for columns J, A improved once by what is left of Z_S'r; then norms, products and c of r_J.
 template <class T>
@@ -27,10 +56,7 @@ void Selection<T>::refresh(Context& ctx, const std::vector<Index>& list)
     if (list.empty()) return;
     const Index m = factor_.size(), k = static_cast<Index>(list.size()), all = std::max<Index>(m, 1);
     const Workspace::Scope scope(ctx.workspace());
-    const auto a = ctx.scratch<double>(all, k), left = ctx.scratch<double>(all, k);
-    const auto chosen_rows = ctx.scratch<double>(kPanel, all), r = ctx.scratch<double>(kPanel, k);
-    const auto e = ctx.scratch<double>(kPanel, outputs_);
-    const auto products = ctx.scratch<double>(k, k), c = ctx.scratch<double>(k, outputs_);
+    const auto a = ctx.scratch<double>(all, k);
     const std::vector<double> w = factor_.coefficients();
     std::vector<double> one(static_cast<std::size_t>(m));
     for (Index l = 0; l < k; ++l) {
@@ -38,33 +64,28 @@ void Selection<T>::refresh(Context& ctx, const std::vector<Index>& list)
         factor_.solve(one);
         std::copy(one.begin(), one.end(), a.column(l));
     }
-    for (int round = m > 0 ? 0 : 1; round < 2; ++round) {
-        std::fill_n(left.data, all * k, 0.0);
-        std::fill_n(products.data, k * k, 0.0);
-        std::fill_n(c.data, k * outputs_, 0.0);
-        data_->for_panels(ctx, kPanel, [&](Index first, Index count) {
-            const auto zs = chosen_rows.block(0, 0, count, m), part = r.block(0, 0, count, k);
-            data_->gather(first, count, list, part);
-            if (m > 0) {
-                data_->gather(first, count, factor_.columns, zs);
-                gemm<double>(Transpose::no, Transpose::no, -1.0, zs, a.block(0, 0, m, k), 1.0, part);
-                if (round == 0) gemm<double>(Transpose::yes, Transpose::no, 1.0, zs, part, 1.0, left.block(0, 0, m, k));
-            }
-            if (round == 0) return;
-            const auto residual = e.block(0, 0, count, outputs_);
-            for (Index o = 0; o < outputs_; ++o)
-                for (Index i = 0; i < count; ++i) residual(i, o) = data_->y(first + i)[o];
-            if (m > 0) gemm<double>(Transpose::no, Transpose::no, -1.0, zs, {w.data(), m, outputs_, m}, 1.0, residual);
-            gemm<double>(Transpose::yes, Transpose::no, 1.0, part, part, 1.0, products);
-            gemm<double>(Transpose::yes, Transpose::no, 1.0, part, residual, 1.0, c);
-        });
-        if (round == 1) break;
+    if (m > 0) {
+        const auto f = residuals(list, a);
+        const auto left = ctx.scratch<double>(m + k, k), unused = ctx.scratch<double>(k, k);
+        data_->sums(ctx, f, left, unused);
         for (Index l = 0; l < k; ++l) {
             for (Index t = 0; t < m; ++t) one[t] = left(t, l) - ridge_[factor_.columns[t]] * a(t, l);
             factor_.solve_normal(one);
             for (Index t = 0; t < m; ++t) a(t, l) += one[t];
         }
     }
+    // r_J and E side by side: the products of both are among all of theirs.
+    auto f = residuals(list, a);
+    f.count = k + outputs_;
+    f.of_columns.resize(static_cast<std::size_t>((m + k) * f.count), 0.0);
+    f.of_outputs.assign(static_cast<std::size_t>(outputs_ * f.count), 0.0);
+    for (Index o = 0; o < outputs_; ++o) {
+        for (Index t = 0; t < m; ++t) f.of_columns[t + (k + o) * (m + k)] = -w[t + o * m];
+        f.of_outputs[o + (k + o) * outputs_] = 1;
+    }
+    const auto cross = ctx.scratch<double>(m + k, f.count), square = ctx.scratch<double>(f.count, f.count);
+    data_->sums(ctx, f, cross, square);
+    const auto products = square.block(0, 0, k, k), c = square.block(0, k, k, outputs_);
     // The penalty's rows: sqrt(ridge) times the identity under Z, nothing under Y.
     for (Index l = 0; l < k; ++l) {
         products(l, l) += ridge_[list[l]];
@@ -109,22 +130,9 @@ template <class T>
 double Selection<T>::refine(Context& ctx, std::vector<double>& w, std::vector<double>& cross)
 {
     const Index m = factor_.size();
-    const Workspace::Scope scope(ctx.workspace());
-    const auto zs_all = ctx.scratch<double>(kPanel, std::max<Index>(m, 1)), e = ctx.scratch<double>(kPanel, outputs_);
     std::vector<double> left(static_cast<std::size_t>(m * outputs_), 0.0);
     cross.assign(static_cast<std::size_t>(outputs_ * outputs_), 0.0);
-    data_->for_panels(ctx, kPanel, [&](Index first, Index count) {
-        const auto zs = zs_all.block(0, 0, count, m), residual = e.block(0, 0, count, outputs_);
-        for (Index o = 0; o < outputs_; ++o)
-            for (Index i = 0; i < count; ++i) residual(i, o) = data_->y(first + i)[o];
-        if (m > 0) {
-            data_->gather(first, count, factor_.columns, zs);
-            gemm<double>(Transpose::no, Transpose::no, -1.0, zs, {w.data(), m, outputs_, m}, 1.0, residual);
-            gemm<double>(Transpose::yes, Transpose::no, 1.0, zs, residual, 1.0, {left.data(), m, outputs_, m});
-        }
-        gemm<double>(Transpose::yes, Transpose::no, 1.0, residual, residual, 1.0,
-                     {cross.data(), outputs_, outputs_, outputs_});
-    });
+    data_->sums(ctx, residual(w), {left.data(), m, outputs_, m}, {cross.data(), outputs_, outputs_, outputs_});
     double worst = 0;
     std::vector<double> step(left.size());
     for (Index o = 0; o < outputs_; ++o) {
@@ -157,21 +165,8 @@ void Selection<T>::refresh_residual(Context& ctx)
     std::vector<double> w = factor_.coefficients();
     refine(ctx, w, cross_);
     refine(ctx, w, cross_);
-    const Index m = factor_.size();
-    const Workspace::Scope scope(ctx.workspace());
-    const auto zs_all = ctx.scratch<double>(data_->panel_rows(), std::max<Index>(m, 1));
-    const auto e = ctx.scratch<double>(data_->panel_rows(), outputs_);
     std::vector<double> c(c_.size(), 0.0);
-    const auto fill = [&](Index first, Index count, T* panel) {
-        const auto zs = zs_all.block(0, 0, count, m), residual = e.block(0, 0, count, outputs_);
-        for (Index o = 0; o < outputs_; ++o)
-            for (Index i = 0; i < count; ++i) residual(i, o) = data_->y(first + i)[o];
-        data_->gather(first, count, factor_.columns, zs);
-        if (m > 0) gemm<double>(Transpose::no, Transpose::no, -1.0, zs, {w.data(), m, outputs_, m}, 1.0, residual);
-        for (Index i = 0; i < count; ++i)
-            for (Index o = 0; o < outputs_; ++o) panel[i * outputs_ + o] = static_cast<T>(residual(i, o));
-    };
-    data_->project(ctx, outputs_, fill, {c.data(), p_, outputs_, p_});
+    data_->project(ctx, residual(w), {c.data(), p_, outputs_, p_});
     exact_trace_ = std::max(trace(), 0.0);
     for (Index j = 0; j < p_; ++j) {
         if (state_[j] == chosen) continue;
@@ -190,20 +185,9 @@ void Selection<T>::exact_direction(Context& ctx, Index s, std::vector<double>& w
     std::vector<double> a(static_cast<std::size_t>(m));
     for (Index t = 0; t < m; ++t) a[t] = factor_.row(t)[s];
     factor_.solve(a);
-    const double root = std::sqrt(norm_[s]);
-    const std::vector<Index> own{s};
-    const Workspace::Scope scope(ctx.workspace());
-    const auto zs_all = ctx.scratch<double>(data_->panel_rows(), std::max<Index>(m, 1));
-    const auto q = ctx.scratch<double>(data_->panel_rows(), 1);
-    std::fill(w.begin(), w.end(), 0.0);
-    const auto fill = [&](Index first, Index count, T* panel) {
-        const auto zs = zs_all.block(0, 0, count, m), part = q.block(0, 0, count, 1);
-        data_->gather(first, count, own, part);
-        data_->gather(first, count, factor_.columns, zs);
-        if (m > 0) gemm<double>(Transpose::no, Transpose::no, -1.0, zs, {a.data(), m, 1, m}, 1.0, part);
-        for (Index i = 0; i < count; ++i) panel[i] = static_cast<T>(part(i, 0) / root);
-    };
-    data_->project(ctx, 1, fill, {w.data(), p_, 1, p_});
+    auto q = residuals({s}, {a.data(), m, 1, m});
+    for (double& value : q.of_columns) value /= std::sqrt(norm_[s]);
+    data_->project(ctx, q, {w.data(), p_, 1, p_});
 }
 
 template void Selection<float>::refresh(Context&, const std::vector<Index>&);

@@ -15,6 +15,7 @@ namespace {
 constexpr Index kWidest = 64; // columns of one pass: reading X is then a sixth of it or less
 constexpr Index kPrior = 16;  // columns taken for used before any was
 constexpr Index kSampleRows = 512;
+constexpr Index kReadRows = 64;     // of the sample at a time
 constexpr double kNoise = 3;        // standard errors below which a sampled correlation counts as none
 constexpr double kDependent = 1e-3; // of |z_j|^2: what the sample cannot tell from a dependent column
 
@@ -150,15 +151,18 @@ void StepwiseLookahead::sample(const StandardizedData<T>& data)
     cols_ = data.cols();
     rows_ = std::min(kSampleRows, data.rows());
     sample_.assign(static_cast<std::size_t>(rows_ * cols_), 0.0F);
-    std::vector<Index> every(static_cast<std::size_t>(cols_));
-    std::iota(every.begin(), every.end(), Index(0));
-    std::vector<double> row(static_cast<std::size_t>(cols_)), sums(row.size(), 0.0);
-    for (Index i = 0; i < rows_; ++i) {
-        data.gather(i * data.rows() / rows_, 1, every, {row.data(), 1, cols_, 1});
-        for (Index j = 0; j < cols_; ++j) {
-            sample_[i * cols_ + j] = static_cast<float>(row[j]);
-            sums[j] += row[j] * row[j];
-        }
+    std::vector<double> part(static_cast<std::size_t>(kReadRows * cols_)), sums(static_cast<std::size_t>(cols_), 0.0);
+    for (Index first = 0; first < rows_; first += kReadRows) {
+        const Index count = std::min(kReadRows, rows_ - first);
+        std::vector<Index> which;
+        for (Index i = first; i < first + count; ++i) which.push_back(i * data.rows() / rows_);
+        const MatrixView<double> rows{part.data(), count, cols_, count};
+        data.read_rows(which, rows);
+        for (Index i = 0; i < count; ++i)
+            for (Index j = 0; j < cols_; ++j) {
+                sample_[(first + i) * cols_ + j] = static_cast<float>(rows(i, j));
+                sums[j] += rows(i, j) * rows(i, j);
+            }
     }
     for (double& sum : sums) sum = sum > 0 ? 1 / std::sqrt(sum) : 0.0;
     for (Index i = 0; i < rows_; ++i)

@@ -178,8 +178,8 @@ StepwiseSolution Selection<T>::solve(Context& ctx)
     for (Index o = 0; o < outputs_; ++o)
         for (Index t = 0; t < m; ++t) {
             const Index j = factor_.columns[t];
-            w[t + o * m] *= data_->scale[j] / data_->y_scale;
-            out.intercept[o] -= data_->mean[j] * w[t + o * m];
+            w[t + o * m] *= data_->standard.scale[j] / data_->y_scale;
+            out.intercept[o] -= data_->standard.mean[j] * w[t + o * m];
         }
     out.coefficients = std::move(w);
     return out;

@@ -199,7 +199,7 @@ def spike_deviation(
 class Selection32:
     def __init__(
         self,
-        x: Floats,
+        x: object,  # an array, or what makes passes over one: callback_passes.hpp
         y: NDArray[np.float64],
         weights: NDArray[np.float64],
         centre: bool,

@@ -110,7 +110,10 @@ def compile_twin(folder: Path) -> Any:
         ROOT / path
         for path in (
             *("tests/device/host_twin.cpp", "cuda/cuda_array.cpp"),
-            *(f"cuda/bind_{part}.cpp" for part in ("hvp", "lanczos")),
+            *(
+                f"cuda/bind_{part}.cpp"
+                for part in ("factor", "hvp", "kernels", "lanczos", "stepwise")
+            ),
             # what a solver has on the host
             *(f"cpp/src/{part}.cpp" for part in ("certificate", "context", "primitives", "ritz")),
             "cpp/bindings/blas_from_scipy.cpp",

@@ -77,6 +77,8 @@ class Selection {
     bool doubtful(Index j) const;
     void refresh(Context& ctx, const std::vector<Index>& list);
     void refresh_residual(Context& ctx);
+    StepwiseCombination residuals(const std::vector<Index>& list, MatrixView<const double> a) const;
+    StepwiseCombination residual(const std::vector<double>& w) const;
     double refine(Context& ctx, std::vector<double>& w, std::vector<double>& cross);
     const double* column(Context& ctx, Index s, Index horizon, double least_ratio, const std::vector<Index>& ahead);
     bool append(Context& ctx, Index s, Index horizon, double least_ratio, const std::vector<Index>& ahead);

@@ -14,7 +14,7 @@ from hessay.errors import ArgumentError, NonFinite, ShapeError
 from hessay.hessian.covariance import Covariance
 from hessay.hessian.curvature import Weighting, curvature
 from hessay.hessian.device.lanczos import DeviceOperator
-from hessay.hessian.device.route import answered_on_device, operator_on_device
+from hessay.hessian.device.route import answered_on_device, factor_of, operator_on_device
 from hessay.hessian.gauss_newton.factor import Factor
 from hessay.hessian.limits import check_count
 from hessay.hessian.loss import LossName, check_loss, loss_of
@@ -70,7 +70,8 @@ class InputHessian:
         True: one (d, d) operator, the mean over the probe. False: n operators, applied to
         (n, d, k).
     backend : "auto", "factor", "moment", "native", "tangent", "autograd" or "dense"
-        "factor": B with H = B'B / n, for piecewise-linear networks and Gauss-Newton weightings;
+        "factor": B with H = B'B / n, for piecewise-linear networks and Gauss-Newton weightings, made
+        and kept on a CUDA device where ``hessay._cuda`` can and it is asked for;
         "moment": the second moment of its rows alone. "native": tangent passes of the core, for
         linear layers, skip connections and element-wise activations; on a CUDA device, and only
         when asked for, the kernels of ``hessay._cuda``. "tangent": tangent passes in
@@ -164,7 +165,9 @@ class InputHessian:
             )
             choice = choose(backend, problem)
             start = time.perf_counter()
-            self._products = build(choice.backend, choice.source, problem)
+            self._products = build(
+                choice.backend, choice.source, problem, on_device=choice.on_device
+            )
             self.setup_seconds = time.perf_counter() - start  # of the route, checks not included
         self.backend: Backend = choice.backend
         self.reason = "; ".join(filter(None, (choice.reason, host.note)))
@@ -207,23 +210,21 @@ class InputHessian:
         ArgumentError
             The operator is not held as a factor.
         """
-        if not isinstance(self._products, Factor):
+        factor = factor_of(self._products)
+        if factor is None:
             raise ArgumentError(
                 f"this operator is held as {self.backend!r}, not as a factor ({self.reason}); pass "
                 "backend='factor', which is exact for piecewise-linear networks and for the "
                 "weightings 'uniform' and ('margin', class)"
             )
-        return self._products
+        return factor
 
     def device_operator(self) -> DeviceOperator | None:
         """For eigsh: the averaged products of "native" on a CUDA device, None elsewhere."""
         return operator_on_device(self._products) if self.average else None
 
     def dense(self) -> NDArray[np.float64]:
-        """H (d, d) in double, averaged over the probe and symmetrised.
-
-        At the cost of a Gram matrix from a factor; min(d, first width) or d products elsewhere.
-        """
+        """H (d, d) in double, averaged and symmetrised: a Gram matrix of a factor, or products with I."""
         self._require_average("dense")
         with working_threads(self.num_threads):
             return self._products.dense()

@@ -13,13 +13,14 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from hessay.errors import ArgumentError, NonFinite, ShapeError
 
 Array = NDArray[np.float64]
+_DLPACK_CUDA = (2, 13)  # device memory, and managed memory
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Design:
     """A checked problem; X is kept as it lies in memory."""
 
-    x: NDArray[np.floating]  # (n, p) float32 or float64, any strides
+    x: Any  # (n, p) float32 or float64, any strides; a NumPy array, or a tensor on a CUDA device
     y: Array  # (n, C)
     flat: bool  # y had one axis
     weights: Array  # (n,) > 0, or empty
@@ -30,6 +31,9 @@ class Design:
     forbidden: list[int]  # units
     double: bool  # precision of the products
     mapped: bool  # X is a mapping whose pages may be handed back once read
+    device: str | None = (
+        None  # where passes over an X of the processor are made; None: where X lies
+    )
 
     @property
     def n_rows(self) -> int:
@@ -40,6 +44,11 @@ class Design:
     def n_columns(self) -> int:
         """Columns p."""
         return int(self.x.shape[1])
+
+    @property
+    def on_device(self) -> bool:
+        """Whether passes over X are made on a CUDA device."""
+        return self.device is not None or lies_on_device(self.x)
 
     @property
     def free_columns(self) -> list[int]:
@@ -53,6 +62,12 @@ class Design:
         return self.weights if self.weights.size else np.ones(self.n_rows)
 
 
+def lies_on_device(array: object) -> bool:
+    """Whether an array lies on a CUDA device, by what it says of itself to DLPack."""
+    ask = getattr(array, "__dlpack_device__", None)
+    return ask is not None and int(ask()[0]) in _DLPACK_CUDA
+
+
 def checked_design(
     x: ArrayLike,
     y: ArrayLike,
@@ -64,6 +79,7 @@ def checked_design(
     forbidden: Iterable[int],
     groups: Sequence[Sequence[int]] | None,
     dtype: DTypeLike | None,
+    device: str | None = None,
 ) -> Design:
     """Check everything that can be checked without a pass over X.
 
@@ -76,10 +92,10 @@ def checked_design(
     NonFinite
         NaN or Inf in y or the weights. In X it is found by the first pass.
     """
-    matrix = _matrix(x)
+    matrix = _tensor(x) if lies_on_device(x) else _matrix(x)
     n, p = matrix.shape
-    outputs, flat = _outputs(y, n)
-    weights = _weights(sample_weight, n)
+    outputs, flat = _outputs(on_host(y), n)
+    weights = _weights(on_host(sample_weight), n)
     if isinstance(ridge, bool) or not (math.isfinite(ridge) and ridge >= 0):
         raise ArgumentError(f"ridge must be finite and at least 0, got {ridge!r}")
     units = _units(groups, p)
@@ -91,7 +107,7 @@ def checked_design(
         raise ArgumentError(
             f"columns {both} are both forced and forbidden (a group counts as one); choose one"
         )
-    arithmetic = np.dtype(matrix.dtype if dtype is None else dtype)
+    arithmetic = np.dtype(_dtype_of(matrix) if dtype is None else dtype)
     if arithmetic not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise ArgumentError(f"dtype must be float32 or float64, got {arithmetic}")
     mapped = isinstance(x, np.memmap) and x.mode in ("r", "r+") and matrix is x
@@ -107,7 +123,36 @@ def checked_design(
         list(never),
         arithmetic == np.dtype(np.float64),
         mapped,
+        device,
     )
+
+
+def on_host(array: Any) -> Any:
+    """Copy what lies on a CUDA device; everything else as it is."""
+    return array.detach().cpu().numpy() if lies_on_device(array) else array
+
+
+def _dtype_of(matrix: Any) -> str:
+    # torch writes its dtypes as "torch.float32"
+    return str(matrix.dtype).removeprefix("torch.")
+
+
+def _tensor(x: Any) -> Any:
+    if x.is_complex():
+        raise ShapeError(f"X must hold real numbers, got dtype {x.dtype}; take its real part")
+    _check_shape(tuple(x.shape))
+    if not x.is_floating_point():
+        return x.double()
+    return x if x.element_size() >= 4 else x.float()
+
+
+def _check_shape(shape: tuple[int, ...]) -> None:
+    if len(shape) != 2:
+        raise ShapeError(f"X must have shape (n, p), got {shape}; pass two axes")
+    if shape[1] == 0:
+        raise ShapeError("X has no columns (p = 0); pass at least one")
+    if shape[0] < 2:
+        raise ShapeError(f"X has {shape[0]} rows; at least two are needed")
 
 
 def _matrix(x: ArrayLike) -> NDArray[np.floating]:
@@ -117,12 +162,7 @@ def _matrix(x: ArrayLike) -> NDArray[np.floating]:
             f"X must hold real numbers, got dtype {matrix.dtype}; encode categories as numbers"
             " (one column each, grouped with groups=) and convert to float64"
         )
-    if matrix.ndim != 2:
-        raise ShapeError(f"X must have shape (n, p), got {matrix.shape}; pass two axes")
-    if matrix.shape[1] == 0:
-        raise ShapeError("X has no columns (p = 0); pass at least one")
-    if matrix.shape[0] < 2:
-        raise ShapeError(f"X has {matrix.shape[0]} rows; at least two are needed")
+    _check_shape(matrix.shape)
     if matrix.dtype.kind != "f" or matrix.dtype.itemsize > 8:
         return matrix.astype(np.float64)
     if matrix.dtype.itemsize < 4:

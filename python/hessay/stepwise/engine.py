@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from hessay import _core
 from hessay.errors import ArgumentError
 from hessay.stepwise.design import Array, Design
+
+if TYPE_CHECKING:
+    from hessay.stepwise.device import DevicePasses
 
 Engine: TypeAlias = _core.Selection32  # or Selection64: the same methods
 STRATEGIES = ("auto", "gram", "stream", "prefetch")
@@ -29,12 +32,14 @@ def opened(
         Unknown strategy, or ``max_bytes`` too small to work in.
     NonFinite
         X holds NaN or Inf; the message names row and column.
+    DeviceError
+        X is to be read on a CUDA device, and something that takes is missing there.
     """
     if strategy not in STRATEGIES:
         raise ArgumentError(f"strategy must be one of {', '.join(STRATEGIES)}, got {strategy!r}")
     kind = _core.Selection64 if design.double else _core.Selection32
     return kind(
-        design.x,
+        _on_device(design, max_bytes) if design.on_device else design.x,
         design.y if outputs is None else outputs,
         design.weights,
         design.intercept,
@@ -44,6 +49,12 @@ def opened(
         _UNBOUNDED if max_bytes is None else room_left(design, max_bytes) // 2,
         design.mapped,
     )
+
+
+def _on_device(design: Design, max_bytes: int | None) -> DevicePasses:
+    from hessay.stepwise.device import DevicePasses  # needs torch, which is there with a device
+
+    return DevicePasses(design.x, device=design.device, double=design.double, max_bytes=max_bytes)
 
 
 def room_left(design: Design, max_bytes: int) -> int:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from hessay.errors import ArgumentError
+from hessay.stepwise import tensor_inputs as tensors
 from hessay.stepwise.cross_validation import (
     cross_validate_path,
     leave_one_out_path,
     supports_along,
 )
+from hessay.stepwise.design import lies_on_device, on_host
 from hessay.stepwise.estimator_base import EstimatorBase
 from hessay.stepwise.permutation import permutation_path
-from hessay.stepwise.row_inputs import matrix, weights
+from hessay.stepwise.row_inputs import matrix, on_kept_rows, weights
 from hessay.stepwise.rows import FittedRows
 from hessay.stepwise.summary import summarize
 
@@ -123,6 +125,7 @@ class StepwiseRegression(EstimatorBase):
         Parameters
         ----------
         X : (n, p) real
+            A tensor on a CUDA device is read there, for the criteria of ``stepwise_path``.
         y : (n,) or (n, C) real
         sample_weight : (n,) float, not negative
             Rows of weight zero are left out.
@@ -133,13 +136,14 @@ class StepwiseRegression(EstimatorBase):
             With the row and the column, the value got, and what to do.
         """
         x, outputs, weight = self._checked(X, y, sample_weight, reset=True, minimum=2)
-        folds = _on_kept_rows(self.cv, sample_weight) if self.criterion == "cv" else self.cv
+        folds = on_kept_rows(self.cv, sample_weight) if self.criterion == "cv" else self.cv
         path, order, self.scores_ = self._select(x, outputs, weight, folds)
         self.path_ = path
         self.order_ = np.array(order, dtype=np.intp)
         self.support_ = np.zeros(x.shape[1], dtype=bool)
         self.support_[self.order_] = True
-        self.rows_ = FittedRows(
+        fit = tensors.fitted_tensor if lies_on_device(x) else FittedRows
+        self.rows_ = fit(
             x,
             outputs,
             support=self.order_,
@@ -184,6 +188,8 @@ class StepwiseRegression(EstimatorBase):
     def predict(self, X: ArrayLike) -> Any:
         """(n,) or (n, C) fitted values of rows (n, p)."""
         self._need_fitted()
+        if lies_on_device(X):
+            return tensors.predicted_tensor(self, X)
         x = matrix(self._data(X, reset=False), "Input X", np.float64)
         return self.rows_.predict(x)
 
@@ -204,9 +210,13 @@ class StepwiseRegression(EstimatorBase):
     ) -> tuple[Any, Any, Any]:
         if y is None:
             raise ArgumentError("requires y to be passed, but the target y is None")
-        x, outputs = self._data(X, y, reset=reset, minimum=minimum)
-        matrix(x, "Input X", np.float64)
+        if lies_on_device(X):
+            x, outputs = tensors.checked_tensor(self, X, y, reset=reset)
+        else:
+            x, outputs = self._data(X, on_host(y), reset=reset, minimum=minimum)
+            matrix(x, "Input X", np.float64)
         matrix(outputs, "Input y", np.float64)
+        sample_weight = on_host(sample_weight)
         weight = weights(sample_weight, len(x), allow_zero=True)
         if weight is not None and not weight.all():
             kept = weight > 0
@@ -237,6 +247,8 @@ class StepwiseRegression(EstimatorBase):
             }
             path = stepwise_path(x, y, sample_weight=weight, **common)
             return path, supports_along(path)[-1], np.zeros(0)
+        if lies_on_device(x):
+            tensors.refuse_out_of_sample(self.criterion, x)
         if self.n_features is not None:
             raise ArgumentError(
                 f"n_features={self.n_features} contradicts criterion={self.criterion!r}, which "
@@ -278,13 +290,3 @@ class StepwiseRegression(EstimatorBase):
         self.coef_ = np.zeros((*inside.shape[:-1], self.n_features_in_))
         self.coef_[..., self.order_] = inside
         self.intercept_ = self.rows_.intercept
-
-
-def _on_kept_rows(cv: Any, sample_weight: Any) -> Any:
-    """Folds count the rows given; those of weight zero are left out before anything is fitted."""
-    if sample_weight is None or not isinstance(cv, Iterable):
-        return cv
-    kept = np.asarray(sample_weight) > 0
-    place = np.cumsum(kept) - 1
-    parts = [[np.asarray(one, dtype=np.intp) for one in pair] for pair in cv]
-    return [tuple(place[part[kept[part]]] for part in pair) for pair in parts]

@@ -38,6 +38,7 @@ def stepwise_path(
     max_bytes: int | None = None,
     strategy: Literal["auto", "gram", "stream", "prefetch"] = "auto",
     progress: Callable[[Step], object] | None = None,
+    device: str | None = None,
 ) -> StepwisePath:
     """Select columns of X one after another, exactly: every choice is the best one by least squares.
 
@@ -50,7 +51,7 @@ def stepwise_path(
     ----------
     X : (n, p) array of real numbers
         Row- or column-major or strided; read where it lies, never copied unless integer. A ``numpy.memmap``
-        may be larger than memory.
+        may be larger than memory. A tensor on a CUDA device is read there, by ``hessay._cuda``.
     y : (n,) or (n, C) array of real numbers
     direction : {"forward", "backward", "both"}
         From nothing upwards; from all candidates downwards (n > p); or the best addition or removal,
@@ -78,12 +79,15 @@ def stepwise_path(
     dtype : float32 or float64, optional
         Precision of products over rows, by default that of X; what follows is float64.
     max_bytes : int, optional
-        Memory to work in, X itself not counted.
+        Memory to work in, X itself not counted; on a device as much again there.
     strategy : {"auto", "gram", "stream", "prefetch"}
         How products between columns are got: all at once, one a pass, 32 likely ones a pass, or whichever
         is measured to pay. The path is the same.
     progress : callable, optional
         Called with each :class:`Step`; the path ends when it returns False.
+    device : str, optional
+        A CUDA device such as "cuda:0" for the passes over an X of the processor: kept there where it
+        fits, otherwise streamed through it. The choice of columns is the same.
 
     Returns
     -------
@@ -97,6 +101,8 @@ def stepwise_path(
         Options out of range or at odds with each other.
     NonFinite
         NaN or Inf, with row and column.
+    DeviceError
+        A device was asked for, and the module, the driver or memory is missing.
 
     Source: Efroymson 1960; Miller 2002, Subset Selection in Regression, ch. 3.
 
@@ -124,6 +130,7 @@ def stepwise_path(
         forbidden=forbidden,
         groups=groups,
         dtype=dtype,
+        device=device,
     )
     limits = limits_of(design, direction, name, n_features, max_features, alpha_enter, max_bytes)
     engine = opened(design, strategy, max_bytes)
@@ -160,12 +167,13 @@ def delta_rss(
     dtype: DTypeLike | None = None,
     max_bytes: int | None = None,
     strategy: Literal["auto", "gram", "stream", "prefetch"] = "auto",
+    device: str | None = None,
 ) -> Array:
     """How far each column alone would lower the residual sum of squares of a model.
 
     Parameters
     ----------
-    X, y, fit_intercept, sample_weight, ridge, dtype, max_bytes, strategy
+    X, y, fit_intercept, sample_weight, ridge, dtype, max_bytes, strategy, device
         As for :func:`stepwise_path`.
     columns : iterable of int
         Of the model, any number.
@@ -186,6 +194,7 @@ def delta_rss(
         forbidden=(),
         groups=None,
         dtype=dtype,
+        device=device,
     )
     enough_rows(design, len(design.forced))
     engine = opened(design, strategy, max_bytes)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hessay.errors import ArgumentError, NonFinite, ShapeError
+from hessay.errors import ArgumentError, DeviceError, NonFinite, ShapeError
+from hessay.stepwise.design import lies_on_device
 
 Floats = NDArray[Any]
 
@@ -33,7 +34,14 @@ def matrix(values: ArrayLike, name: str, dtype: type[Any]) -> Floats:
         Not one- or two-dimensional, or not numbers.
     NonFinite
         NaN or Inf; the message names the first row and column.
+    DeviceError
+        The array lies on a CUDA device.
     """
+    if lies_on_device(values):
+        raise DeviceError(
+            f"{name} lies on a CUDA device, where only stepwise_path, delta_rss and "
+            f"StepwiseRegression's fit and predict read it; pass {name}.cpu().numpy()"
+        )
     array = np.asarray(values)
     if array.dtype.kind == "O":
         array = _numbers(array, name)
@@ -128,3 +136,13 @@ def same_rows(x: Floats, y: Floats) -> None:
     """Raise ShapeError unless both have the same number of rows."""
     if len(x) != len(y):
         raise ShapeError(f"X has {len(x)} rows, y has {len(y)}; they must be the same samples")
+
+
+def on_kept_rows(cv: Any, sample_weight: Any) -> Any:
+    """Folds count the rows given; those of weight zero are left out before anything is fitted."""
+    if sample_weight is None or not isinstance(cv, Iterable):
+        return cv
+    kept = np.asarray(sample_weight) > 0
+    place = np.cumsum(kept) - 1
+    parts = [[np.asarray(one, dtype=np.intp) for one in pair] for pair in cv]
+    return [tuple(place[part[kept[part]]] for part in pair) for pair in parts]

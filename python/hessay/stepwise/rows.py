@@ -164,10 +164,15 @@ class FittedRows:
         smaller._rss = self._rss.copy()
         # What the other columns explained is left over and joins the residuals.
         columns = np.concatenate([kept, np.arange(k, self._factor.shape[1])])
-        _core.rows_add(
-            smaller._factor, smaller._rss, np.ascontiguousarray(self._factor[:, columns])
-        )
+        rows = np.ascontiguousarray(self._factor[:, columns])
+        _core.rows_add(smaller._factor, smaller._rss, rows)
         return smaller
+
+    def among(self, support: ArrayLike | Sequence[int], width: int) -> FittedRows:
+        """Give the same fit, its columns at these positions of rows that are ``width`` wide."""
+        moved = copy(self)
+        moved._support, moved._width = support_indices(support, width), width
+        return moved
 
     @property
     def n_rows(self) -> int:
@@ -215,11 +220,9 @@ class FittedRows:
     def leverage(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> Floats:
         """(n,) leverage h of rows (n, p) of the fit, in [0, 1]."""
         x = self._rows(X)
-        scaled = self._scaled(
-            x, np.zeros((len(x), self._factor.shape[1] - len(self._factor)), self._dtype),
-            weights(sample_weight, len(x)),
-        )  # fmt: skip
         k = len(self._factor)
+        nothing = np.zeros((len(x), self._factor.shape[1] - k), self._dtype)
+        scaled = self._scaled(x, nothing, weights(sample_weight, len(x)))
         q = solve_triangular(self._factor[:, :k], scaled[:, :k].T, trans="T", check_finite=False)
         return np.asarray((q**2).sum(axis=0))
 
@@ -249,9 +252,8 @@ class FittedRows:
         x, outputs = self._rows(X), matrix(y, "y", self._dtype)
         same_rows(x, outputs)
         if outputs.shape[1] != len(self._y_origin):
-            raise ShapeError(
-                f"y has {outputs.shape[1]} outputs, the fit was made on {len(self._y_origin)}"
-            )
+            wanted = len(self._y_origin)
+            raise ShapeError(f"y has {outputs.shape[1]} outputs, the fit was made on {wanted}")
         return x, outputs, weights(sample_weight, len(x))
 
     def _scaled(self, x: Floats, outputs: Floats, weight: Floats | None) -> Floats:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -101,14 +103,25 @@ def columns(rows: int, cols: int, like: Tensor, *, what: str, remedy: str) -> Te
     DeviceError
         The device is out of memory.
     """
-    try:
+    needed = rows * cols * _WIDTHS[like.dtype]
+    with memory_for(what, needed, like.device, remedy=remedy):
         return like.new_empty((cols, rows)).T
+
+
+@contextmanager
+def memory_for(what: str, needed: int, device: torch.device, *, remedy: str) -> Iterator[None]:
+    """Say how many bytes were wanted, and what lowers them, where a device runs out of memory inside.
+
+    Raises
+    ------
+    DeviceError
+    """
+    try:
+        yield
     except torch.cuda.OutOfMemoryError as full:
-        needed = rows * cols * _WIDTHS[like.dtype]
-        free = torch.cuda.mem_get_info(like.device)[0] if like.device.type == "cuda" else 0
+        free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
         raise DeviceError(
-            f"{what} takes {needed:,} bytes on {like.device} and the device has {free:,} free; "
-            f"{remedy}"
+            f"{what} takes {needed:,} bytes on {device} and the device has {free:,} free; {remedy}"
         ) from full
 
 

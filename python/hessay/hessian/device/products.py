@@ -6,20 +6,15 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from hessay.errors import DeviceError, NonFinite, ShapeError
+from hessay.errors import DeviceError, ShapeError
 from hessay.hessian.device.lanczos import DeviceOperator
+from hessay.hessian.device.layers import require_finite, uploaded
 from hessay.hessian.device.module import columns, require_device, stream_of, workspace
 from hessay.hessian.graph.program import LayerProgram
 from hessay.hessian.loss import LOSSES, Loss
 
-# In the order of hessay/elementwise.hpp.
-ACTIVATIONS: Final = (
-    *("identity", "relu", "leaky_relu", "gelu", "gelu_tanh", "silu", "tanh", "sigmoid"),
-    *("softplus", "elu"),
-)
 _PIECEWISE_LINEAR: Final = ("identity", "relu", "leaky_relu")
 _SETUP_SAMPLES = 4096  # linearised at a time
 
@@ -57,20 +52,7 @@ class DeviceProducts:
         self._n, self._d = inputs.shape
         self._workspace_bytes = workspace_bytes
         smooth = [layer[2] not in _PIECEWISE_LINEAR for layer in program.layers]
-        layers = [
-            (
-                self._upload(weight, transposed=True),
-                self._upload(bias),
-                ACTIVATIONS.index(activation),
-                parameter,
-                source,
-                skip,
-                width,
-            )
-            for (weight, bias, activation, parameter, source, skip), width in zip(
-                program.layers, program.widths[1:], strict=True
-            )
-        ]
+        layers = uploaded(program, self._like)
         kept = [
             (
                 None if layer[2] == "identity" else self._new(width, self._n, "what a layer keeps"),
@@ -137,10 +119,7 @@ class DeviceProducts:
         x = inputs.detach().contiguous().T
         stream = stream_of(inputs.device)
         self._core.linearise(x, targets.T, tile, largest.T, scratch, stream)
-        bad = (~torch.isfinite(largest)).nonzero()[:1].tolist()  # waits for the device, once
-        if bad:
-            layer, sample = bad[0]
-            raise NonFinite(f"layer {layer} is NaN or Inf at sample {sample}")
+        require_finite(largest)
 
     def _checked(self, directions: Tensor, shape: tuple[int, ...]) -> Tensor:
         if directions.shape[:-1] != shape:
@@ -173,14 +152,6 @@ class DeviceProducts:
     def _scratch(self, doubles: int) -> Tensor:
         remedy = "lower max_bytes, or use fewer directions a call"
         return workspace(doubles, self._like, remedy=remedy)
-
-    def _upload(
-        self, array: NDArray[np.floating] | None, *, transposed: bool = False
-    ) -> Tensor | None:
-        if array is None:
-            return None
-        there = torch.from_numpy(np.array(array)).to(self._like)
-        return there.T if transposed else there
 
     def _numpy_dtype(self) -> np.dtype[Any]:
         return np.dtype(np.float64 if self._like.dtype == torch.float64 else np.float32)

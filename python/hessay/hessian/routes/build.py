@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from hessay.hessian.autograd import AutogradProducts
-from hessay.hessian.device.route import build_on_device, lives_on_device
+from hessay.hessian.device.route import build_factor_on_device, build_on_device
 from hessay.hessian.gauss_newton.factor import Factor, factor_from_program, moment_from_program
 from hessay.hessian.gauss_newton.moment import Moment
 from hessay.hessian.gauss_newton.pullback import row_chunks
@@ -18,8 +18,12 @@ from hessay.hessian.routes.products import DenseProducts, Products, TorchProduct
 from hessay.hessian.tangent.products import TangentProducts
 
 
-def build(backend: Backend, source: Backend, problem: Problem) -> Products:
+def build(
+    backend: Backend, source: Backend, problem: Problem, *, on_device: bool = False
+) -> Products:
     """Do what a route pays once; ``source`` is the one a dense matrix is made with."""
+    if on_device:
+        return (build_factor_on_device if backend == "factor" else build_on_device)(problem)
     if backend == "dense":
         exact = build(source, source, problem).dense()
         dtype = torch.empty(0, dtype=problem.site.values.dtype).numpy().dtype
@@ -29,8 +33,6 @@ def build(backend: Backend, source: Backend, problem: Problem) -> Products:
     if backend == "moment":
         return _moment(problem)
     if backend == "native":
-        if lives_on_device(problem):
-            return build_on_device(problem)
         assert isinstance(problem.program, LayerProgram)
         flat = problem.site.values.flatten(1).contiguous().numpy()
         return NativeProducts(problem.program, flat, problem.loss, problem.threads)

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from typing import cast, get_args
 
 from hessay.errors import ArgumentError
-from hessay.hessian.device.route import lives_on_device, reason_on_device
+from hessay.hessian.device.route import (
+    factor_reason_on_device,
+    lives_on_device,
+    reason_on_device,
+)
 from hessay.hessian.graph.program import LayerProgram
 from hessay.hessian.routes.cost import Backend, Estimate, estimate
 from hessay.hessian.routes.problem import Problem
@@ -27,6 +31,7 @@ class Choice:
     reason: str
     estimates: Mapping[Backend, Estimate]  # of every route that is exact and fits into memory
     work: Work
+    on_device: bool = False  # by hessay's own kernels, where the points are
 
 
 def check_backend(backend: object) -> None:
@@ -49,7 +54,11 @@ def choose(backend: str, problem: Problem) -> Choice:
     """
     if backend == "native" and lives_on_device(problem):  # "auto" stays with torch there
         reason = f"asked for; {reason_on_device(problem)}"
-        return Choice("native", "native", reason, {}, problem.work)
+        return Choice("native", "native", reason, {}, problem.work, on_device=True)
+    if backend == "factor" and lives_on_device(problem):
+        own = factor_reason_on_device(problem)
+        if own is not None:
+            return Choice("factor", "factor", f"asked for; {own}", {}, problem.work, on_device=True)
     refusals = {name: refusal(name, problem) for name in get_args(Backend)}
     exact = [name for name, why in refusals.items() if why is None]
     work, limit = problem.work, problem.max_bytes
