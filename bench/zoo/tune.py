@@ -69,12 +69,13 @@ def measured_row(spec: Spec) -> dict[str, Any]:
     row["reasons"] = list(found.reasons)
     if found.measured is not None:
         measured = found.measured
-        row["S"] = round(measured.reach.statistic, 4)
+        row["S"] = round(measured.usual_reach.statistic, 4)
         row["F"] = round(measured.map_excess, 4)
+        assert measured.interaction is not None  # 10 classes have few pairs
         row["I"] = round(measured.interaction.statistic, 4)
-        row["suspect"] = measured.reach.suspect
+        row["suspect"] = measured.usual_reach.suspect
         row["agreement"] = round(measured.agreement, 4)
-        row["log_ratio"] = np.round(measured.reach.log_ratio, 4).tolist()
+        row["log_ratio"] = np.round(measured.usual_reach.log_ratio, 4).tolist()
         row["bystanders"] = np.round(bystanders(measured), 4).tolist()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(row))
