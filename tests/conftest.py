@@ -24,6 +24,8 @@ from hessay.hessian.device import module as device_module
 from hessay.hessian.device import route
 from hessay.loading import build_architecture
 from hessay.spectrum import operators
+from hessay.stepwise import design as design_module
+from hessay.stepwise import device as passes_module
 from store_case import postgresql_programs, postgresql_server
 
 # A red run must be red again: examples are a function of the test, weights and inputs of this file.
@@ -134,3 +136,17 @@ def there(twin: Any, monkeypatch: pytest.MonkeyPatch) -> Noted:
 
     monkeypatch.setattr(torch.Tensor, "new_empty", spoiled)
     return noted
+
+
+@pytest.fixture
+def here(twin: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Tensors of the CPU stand for those of a device, and the twin for hessay._cuda."""
+
+    def lies(x: object) -> bool:
+        return isinstance(x, torch.Tensor)
+
+    monkeypatch.setattr(device_module, "load", lambda: twin)
+    monkeypatch.setattr(design_module, "lies_on_device", lies)
+    monkeypatch.setattr("hessay.stepwise.estimator.lies_on_device", lies)
+    monkeypatch.setattr(passes_module, "is_device", lambda place: place.type == "cpu")
+    return twin

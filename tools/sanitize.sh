@@ -34,6 +34,6 @@ exec "$python" -m pytest -q -p no:cacheprovider \
   tests/test_factor.py tests/test_metric.py tests/test_sketch.py tests/test_symmetric_product.py \
   tests/test_marchenko_pastur.py tests/test_marchenko_pastur_transforms.py tests/test_tracy_widom.py \
   tests/test_edge.py tests/test_edge_methods.py tests/test_silverstein.py tests/test_spikes.py \
-  tests/test_cuda_factor.py tests/test_cuda_products.py tests/test_cuda_stepwise.py \
+  tests/test_cuda_factor.py tests/test_cuda_products.py tests/test_cuda_stepwise.py tests/test_cuda_stepwise_errors.py \
   tests/test_cuda_lanczos.py tests/test_cuda_lanczos_calls.py \
   tests/test_stepwise.py tests/test_stepwise_directions.py tests/test_stepwise_input.py tests/test_stepwise_rows.py

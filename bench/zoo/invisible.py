@@ -198,7 +198,7 @@ def companion(row: Row, clean: list[Row]) -> tuple[float, int]:
 
 def show(rows: list[Row]) -> None:
     """Print one line a network that hides something, and what saw it."""
-    names = [name for name in rows[0] if f"{name} class" in rows[0] or name == "S"]
+    names = ["S", *(f"{name} {radius}" for radius in RADII for name in ("flips", "drop"))]
     for arch in ARCHS:
         clean = [row for row in rows if row["kind"] == "clean" and row["arch"] == arch]
         inside = [name for row in clean for name in row if name.startswith("S inside")]
