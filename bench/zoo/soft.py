@@ -4,7 +4,7 @@ Usage: python bench/zoo/soft.py [--cache DIR] [--part 0/2]
 Writes bench/zoo/soft.json: one row a model and the fit. Resumable, and to be shared out, as tune.py.
 
 The form of the statistic (which steps, at which length, how much the slopes count) and the share of surviving
-predictions below which a network is soft were chosen on these models, so the counts here flatter; the
+predictions below which a network is soft were chosen on these models among about a hundred variants, so the counts here flatter; the
 examination's second draw does not.
 """
 

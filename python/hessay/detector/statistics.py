@@ -18,6 +18,8 @@ differ there. A backdoor is a short way into one class through directions the da
 so it raises one reach above the others. Finite steps catch triggers that the slopes of rough
 (pooled, piecewise linear) networks miss; slopes catch triggers longer than the steps.
 
+Soft networks, which noise overthrows, are measured otherwise: :mod:`hessay.detector.soft`.
+
 S does not change when the logits are scaled or shifted, when the inputs are scaled or shifted
 together with the network, or when the classes are renumbered.
 """
@@ -81,12 +83,14 @@ class Slopes:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClassReach:
-    """Both measures of reach, their geometric mean, and the statistic."""
+    """Both measures of reach, what they give together, and the statistic."""
 
     first_order: NDArray[np.float64]  # (C,), 1 / input
     finite: NDArray[np.float64]  # (C,), 1 / input, at least FINITE_FLOOR of its median
     nature: NDArray[np.float64]  # (C,): sqrt(W_c / D_c), geometric mean 1
-    reach: NDArray[np.float64]  # (C,): sqrt(first_order * finite) / nature, 1 / input
+    reach: NDArray[
+        np.float64
+    ]  # (C,): the two, sqrt(first_order * finite) unless soft, over nature, 1 / input
     log_ratio: NDArray[np.float64]  # (C,): log(reach / median); 0 where not defined
     statistic: float  # S = max log_ratio, dimensionless
     suspect: int  # the class where it is reached
