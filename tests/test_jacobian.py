@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from hessay.errors import ArgumentError, ModelError, NonFinite, ShapeError
 from hessay.hessian import frozen, moved_probes
 from hessay.hessian.jacobian import ClassJacobians, class_jacobians
-from hessay.hessian.perturbation import flip_rates, refine_directions
+from hessay.hessian.perturbation import refine_directions
+from hessay.hessian.straight_steps import flip_rates
 
 SEED = 20240607
 EPS = torch.finfo(torch.float64).eps

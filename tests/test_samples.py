@@ -55,8 +55,7 @@ def test_a_clean_model_is_ranked_and_nothing_is_selected(case: Case) -> None:
     assert found.n == len(data.train_inputs)
     assert len(np.unique(found.scores)) > 0.9 * found.n
     assert len(found.selected(0.05)) == 0
-    line = found.classes[0].p_value
-    assert line is not None
+    line = found.classes[0].chance
     assert found.p_values.min() >= line > 0.05
 
 

@@ -132,7 +132,7 @@ def test_p_values_fall_as_the_statistic_grows_and_never_reach_zero() -> None:
     assert np.all(np.diff(p) <= 0)
     assert p[0] == 1.0
     assert p[-1] > 0
-    beyond = grid > null.start
+    beyond = grid > null.pool.start
     assert np.all(np.diff(p[beyond]) < 0)  # continuous where poison is
 
 
@@ -147,7 +147,23 @@ def test_each_class_has_its_own_centre_where_the_probe_knows_it() -> None:
     # A probe counts from the median of the others of its class, as a new sample does.
     first = values[labels == 0]
     expected = [v - np.median(np.delete(first, i)) for i, v in enumerate(first)]
-    assert np.isin(np.round(expected, 9), np.round(null.values, 9)).all()
+    assert np.isin(np.round(expected, 9), np.round(null.pool.values, 9)).all()
+
+
+def test_a_class_of_heavier_tails_is_judged_by_its_own_probes_too() -> None:
+    rng = np.random.default_rng(SEED + 6)
+    labels = np.repeat(np.arange(10), 50)
+    heavy = labels == 3
+    values = rng.standard_normal(500) * np.where(heavy, 4.0, 1.0)
+    null = SampleNull.fit(values, labels, 10)
+    fresh, threes = rng.standard_normal(4000) * 4.0, np.full(4000, 3)
+    pool = null.pool.p_value(fresh - null.centre[3])
+    own = null.own[3].p_value(fresh - null.centre[3])
+    p = null.p_value(fresh, threes)
+    assert p == pytest.approx(np.sqrt(pool * own), rel=1e-12)
+    low = 0.002
+    assert (pool <= low).mean() > 5 * low  # far too many
+    assert (p <= low).mean() < (pool <= low).mean() / 2
 
 
 def test_equal_probes_leave_a_null_that_still_answers() -> None:

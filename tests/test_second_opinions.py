@@ -12,10 +12,10 @@ from detection import SEED, TARGET, Nets
 from hessay import attacks, training
 from hessay.errors import ArgumentError, ModelError, NonFinite, ProbeError, ShapeError
 from hessay.hessian import frozen
+from hessay.hessian.model.representation import representations
 from hessay.loading import build_architecture
 from hessay.probe import Probe
 from hessay.second_opinions import OPINIONS, second_opinion
-from hessay.second_opinions.representation import representations
 from small_nets import D, points, small_nets
 
 N_CLASSES = 4

@@ -22,6 +22,7 @@ from hessay.detector.measure import Measured
 from hessay.detector.plan import Plan
 from hessay.detector.soft import LEVEL, SOFT_AGREEMENT, level_drop, level_reach
 from hessay.detector.statistics import ClassReach
+from hessay.detector.warp_alarm import WARPS
 from hessay.hessian.perturbation import RefinedDirections
 
 POPULATION = Path(__file__).parents[1] / "bench" / "zoo" / "soft.json"
@@ -167,19 +168,21 @@ def test_what_decides_on_a_soft_network_is_said(nets: Nets, soft_net: nn.Module)
     assert "soft" not in words[plain]
     found = measured(soft_net, nets.inputs)
     assert soft.statistic == found.reach.statistic
-    assert soft.threshold == pytest.approx(SOFT_NULL.threshold(ONE_CLASS * 0.01, 10))
+    share = (1.0 - WARPS) * ONE_CLASS  # the nets take pictures of 8 x 8
+    assert soft.threshold == pytest.approx(SOFT_NULL.threshold(share * 0.01, 10))
     assert [row.log_ratio for row in soft.classes] == found.reach.log_ratio.tolist()
 
 
-def test_beside_references_a_soft_network_passes_three_tests_within_alpha(
+def test_beside_references_a_soft_network_passes_four_tests_within_alpha(
     nets: Nets, soft_net: nn.Module
 ) -> None:
     plan = Plan.of(hessay.Probe(nets.inputs), alpha=0.01, seed=0, progress=None)
     table = plan.references([nets.clean] * 4, trained_alike=False)
     tests = plan.tests(plan.measured(soft_net, ""), table)
-    assert [test.name for test in tests] == ["class_profile", "reach_spread", "class_map_excess"]
+    names = ["class_profile", "reach_spread", "class_map_excess", "warp_reach"]
+    assert [test.name for test in tests] == names
     assert sum(test.weight for test in tests) == pytest.approx(1.0)
-    profile = PROFILE_NULL.threshold(0.5 * ONE_CLASS * 0.01, 10)
+    profile = PROFILE_NULL.threshold(0.5 * (1.0 - WARPS) * ONE_CLASS * 0.01, 10)
     assert tests[0].threshold == pytest.approx(profile)
 
 

@@ -23,8 +23,8 @@ from torch import nn
 from detect.cannot import CannotDo
 from detect.case import Case
 from hessay.hessian import frozen
+from hessay.hessian.model.representation import representations
 from hessay.second_opinions.activation_clustering import split_in_two
-from hessay.second_opinions.representation import representations
 from hessay.second_opinions.spectral_signatures import spectral_signature
 
 SILHOUETTE_LINE, SIZE_LINE = 0.1, 0.35  # the toolbox's own

@@ -153,6 +153,23 @@ def soft_population() -> Iterator[Spec]:
             seed += 1
 
 
+def warp_population() -> Iterator[Spec]:
+    """Every clean network of both populations, and networks poisoned with warps: for the law of W."""
+    seen: dict[str, Spec] = {}
+    for spec in (*tuning_population(), *soft_population()):
+        if spec.attack == "clean":
+            seen.setdefault(spec.key, spec)
+    yield from seen.values()
+    seed = 6000
+    kinds = ("residual", "", "attention", "cnn", "pyramid", "vision", "conv_norm")
+    shapes = {"": "mlp:784-256-128-10", "cnn": "cnn:1x28x28-10"}
+    for recipe in ("adam", "decay", "sgd"):
+        for kind in kinds:
+            arch = shapes.get(kind, f"nets:{kind}")
+            yield Spec("fashion-mnist", arch, recipe, "warp", 0.05, seed % 10, seed)
+            seed += 1
+
+
 def build(
     spec: Spec, cache: Path | None = None
 ) -> tuple[nn.Module, Tensor, Tensor, dict[str, Any]]:

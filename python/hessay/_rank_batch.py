@@ -28,6 +28,7 @@ from hessay.report import Report
 from hessay.samples import Ranking, rank_samples
 from hessay.samples.examine import Examiner
 from hessay.samples.null import MIN_OF_CLASS
+from hessay.samples.ways import ways_into
 from hessay.store import BatchReport
 
 
@@ -92,7 +93,7 @@ class BatchRanker:
                 )
             suspects = find_suspects(model, clean, report=report, seed=seed)
             with frozen(model):
-                examiner = Examiner.of(model, clean, suspects)
+                examiner = Examiner.of(model, clean, ways_into(suspects, clean))
         # Of several classes each bound holds less often, so that all hold with the stated confidence.
         each = 1 - (1 - CONFIDENCE) / len(suspects)
         tests, cuts = zip(
@@ -181,7 +182,7 @@ def _test(
     Returns the test, and the p-value of the (j + 1)-th largest probe of the class: samples of the
     class lie above that probe exactly where their p-values are smaller.
     """
-    mine = np.sort(examiner.filters.clean.cotangent[examiner.probe_labels == index, position])
+    mine = np.sort(examiner.clean[examiner.probe_labels == index, position])
     if len(mine) < MIN_OF_CLASS:
         raise ProbeError(
             f"{len(mine)} probes are of class {index}, {MIN_OF_CLASS} are needed to test batches; "

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hessay.samples import Ranking
 
 _HEAD = ("row", "label", "selected", "score", "p-value", "projection", "margin drop")
-_CLASS_HEAD = ("class", "log ratio", "p-value", "labelled", "selected")
+_CLASS_HEAD = ("class", "way", "log ratio", "p (model)", "p (data)", "labelled", "selected")
 
 
 def rank(
@@ -206,8 +206,10 @@ def describe(ranking: Ranking, fdr: float, top: int, names: Sequence[str] | None
     rows: list[tuple[str, ...]] = [
         (
             str(c.index),
+            c.way,
             number(c.log_ratio),
             number(c.p_value),
+            number(c.excess_p_value),
             str(c.n_labelled),
             str(int((ranking.labels[chosen] == c.index).sum())),
         )

@@ -13,6 +13,7 @@ from hessay.detector.constants import (
     MAP_NULL,
     PROFILE_NULL,
     SOFT_NULL,
+    WARP_NULL,
 )
 from hessay.detector.decide import Test
 from hessay.detector.measure import Measured
@@ -101,8 +102,8 @@ def rank_test(
 ) -> Test | None:
     """Conformal test among references trained like the model; None where there are too few.
 
-    One score holds the class profile, the class map and the pairs of classes, so the whole alpha is
-    its own.
+    One score holds the class profile, the class map, warps and the pairs of classes, so the whole
+    alpha is its own.
 
     Source: Vovk, Gammerman & Shafer 2005, Algorithmic Learning in a Random World, ch. 2.
     """
@@ -118,12 +119,18 @@ def rank_test(
     moved = measured.map_excess / MAP_NULL.threshold(alpha, n_classes)
     suspect = int(z.argmax()) if by_class >= moved else None
     what = "all classes together" if suspect is None else f"class {suspect}"
+    standing = max(by_class, moved)
+    if table.warp_reaches is not None and measured.warp_spread is not None:
+        bent = float(measured.warp_spread.max()) / WARP_NULL.threshold(alpha, n_classes)
+        if bent > standing:
+            standing, suspect = bent, int(measured.warp_spread.argmax())
+            what = f"what a warp of the pictures does to class {suspect}"
     source = None
     if table.log_pairs is not None and not table.pairs_untested(measured):
         assert measured.log_pairs is not None
         found = table.pair_deviations(measured.log_pairs)
         largest = float(found.max()) / pair_threshold(len(others), n_classes, alpha)
-        if largest > max(by_class, moved):
+        if largest > standing:
             source, suspect = (int(i) for i in np.unravel_index(int(found.argmax()), found.shape))
             what = f"the way from class {source} to class {suspect}"
     held = f"score {own:.2f}, threshold {threshold:.2f}, conformal p = {rank.p_value:.2g}"

@@ -13,10 +13,11 @@ from hessay.detector.measure import Measured, input_range, some_inputs
 from hessay.detector.reference_table import ReferenceTable
 from hessay.detector.soft import LEVEL
 from hessay.detector.statistics import STEP_RADII, PrincipalDirections
+from hessay.detector.warp import WARP_LENGTH
 from hessay.hessian.model.evaluate import Model
 from hessay.hessian.model.freeze import frozen
 from hessay.hessian.model.layout import channels_last
-from hessay.hessian.perturbation import flip_rates
+from hessay.hessian.straight_steps import flip_rates
 from hessay.probe import Probe
 from hessay.report import ClassEvidence, Evidence
 
@@ -25,6 +26,7 @@ PROBES = 128  # for it; rates have a standard error of at most 0.045
 
 # Measured blind spots of the tests. A report without an alarm says them.
 _ALL_TO_ALL = "an all-to-all backdoor (every class moved to another one)"
+_WARP = "a trigger that bends the picture (a warp): not tested for, the inputs are not known to be pictures"
 _ONE_SOURCE = "a backdoor for one source class with cover samples"
 _NEVER_EXCLUDED = (
     "a clean-label backdoor, whose poisoned samples keep a plausible label",
@@ -35,11 +37,12 @@ _NEVER_EXCLUDED = (
 )
 
 
-def not_excluded(*, maps: bool, pairs: bool) -> tuple[str, ...]:
-    """Attacks that a scan without an alarm may have missed, by whether maps and pairs were tested."""
+def not_excluded(*, maps: bool, warps: bool, pairs: bool) -> tuple[str, ...]:
+    """Attacks that a scan without an alarm may have missed, by what was tested."""
     return (
         f"{_ALL_TO_ALL} with more than one trigger" if maps else _ALL_TO_ALL,
         f"{_ONE_SOURCE}: tested, but some are missed" if pairs else _ONE_SOURCE,
+        *(() if warps else (_WARP,)),
         *_NEVER_EXCLUDED,
     )
 
@@ -135,8 +138,8 @@ _TITLES = {
     "reference_rank": (
         "How far the model stands out among clean reference models trained like it",
         (
-            "largest of max z (class profile), F (class map) and, for references of the same build, P (pairs "
-            "of classes), each over its threshold at alpha; every reference is judged by the others in the same way"
+            "largest of max z (class profile), F (class map), of pictures W (warps) and, for references of the "
+            "same build, P (pairs of classes), each over its threshold at alpha; every reference is judged by the others in the same way"
         ),
     ),
     "pair_reach": (
@@ -144,6 +147,14 @@ _TITLES = {
         (
             "P = largest z of log(|Q M_sc| / m_sc) over ordered pairs of classes, without the row and column "
             "effects of the table, against its median and spread in references of the same build and training"
+        ),
+    ),
+    "warp_reach": (
+        "How far one smooth warp of the pictures leads to one class: triggers that bend the picture",
+        (
+            "W = largest less median over the classes of the share of the margin that the best warp removes and "
+            "the share of the probes it sends there; displacements interpolated from 5 x 5 places, root mean "
+            f"square {WARP_LENGTH} of the shorter side, judged on other probes"
         ),
     ),
     "class_map_excess": (

@@ -26,6 +26,7 @@ from hessay.detector.statistics import (
     first_order,
     natural_reach,
 )
+from hessay.detector.warp import class_warps, warp_spread
 from hessay.errors import ProbeError
 from hessay.hessian.class_map import ClassMap, find_class_map
 from hessay.hessian.jacobian import ClassJacobians, class_jacobians
@@ -55,11 +56,17 @@ class Measured:
     caveats: tuple[str, ...]  # what forbids CLEAN, though not FLAGGED
     architecture: str  # digest of the model's build
     log_pairs: NDArray[np.float64] | None  # (C, C): log reach of each pair; None where not measured
+    warps: RefinedDirections | None  # the best of each class; None where inputs are no pictures
 
     @property
     def reach(self) -> ClassReach:
         """Reach of the classes as this kind of network is judged by, without references."""
         return self.usual_reach if self.soft_reach is None else self.soft_reach
+
+    @property
+    def warp_spread(self) -> NDArray[np.float64] | None:
+        """What warps do to each class beyond the median one, (C,); None where not measured."""
+        return None if self.warps is None else warp_spread(self.warps)
 
     @property
     def map_excess(self) -> float:
@@ -146,6 +153,8 @@ def measure(
                 bounds=input_range(probe),
                 basis=directions.basis,
             )
+        enough = len(slopes.reach) >= FEW_CLASSES
+        warps = class_warps(model, probe) if enough else None
     reasons = validity.immovable(refined)
     if reasons:
         return Measurement(line.logits, line.accuracy, None, reasons)
@@ -154,7 +163,7 @@ def measure(
     caveats = validity.brittle(jacobians.noise, NOISES[0] * directions.noise_scale)
     soft = bool(caveats) or jacobians.agreement < SOFT_AGREEMENT
     soft_reach = None
-    if soft and len(slopes.reach) >= FEW_CLASSES:
+    if soft and enough:
         soft_reach = level_reach(usual, refined, jacobians.agreement)
     measured = Measured(
         slopes,
@@ -166,10 +175,11 @@ def measure(
         float(np.sqrt(np.square(line.logits - line.logits.mean(axis=1, keepdims=True)).mean())),
         jacobians.noise,
         jacobians.agreement,
-        jacobians.passes + refined.passes,
+        jacobians.passes + refined.passes + (0 if warps is None else warps.passes),
         caveats,
         own_architecture(model),
-        pair_reach(jacobians, directions) if len(slopes.reach) >= FEW_CLASSES else None,
+        pair_reach(jacobians, directions) if enough else None,
+        warps,
     )
     return Measurement(line.logits, line.accuracy, measured, ())
 

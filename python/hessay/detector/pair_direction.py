@@ -12,7 +12,7 @@ from hessay.hessian.jacobian import class_jacobians
 from hessay.hessian.model.evaluate import Model
 from hessay.hessian.model.freeze import frozen
 from hessay.hessian.model.layout import channels_last
-from hessay.hessian.perturbation import flip_rates
+from hessay.hessian.straight_steps import flip_rates
 from hessay.probe import Probe
 
 

@@ -10,25 +10,25 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from hessay.detector.alarm_direction import alarm_direction
 from hessay.detector.alarms import map_test, profile_test, rank_test, reach_test
 from hessay.detector.compose import compose
 from hessay.detector.decide import Test, abstain, decide, withhold
 from hessay.detector.evidence import evidence_table, not_excluded, straight_step_rates
 from hessay.detector.measure import Measured, Measurement, flatten, measure
 from hessay.detector.pair_alarm import pair_test
-from hessay.detector.pair_direction import pair_direction
 from hessay.detector.pair_law import PAIRS
 from hessay.detector.reference_table import ReferenceTable
 from hessay.detector.spectrum_summary import off_data_spectrum
 from hessay.detector.statistics import FEW_CLASSES, PrincipalDirections, principal_directions
 from hessay.detector.validity import few_classes, pairs_left_out
+from hessay.detector.warp_alarm import WARPS, warp_test
 from hessay.errors import ArgumentError, ModelError, NonFinite, NotConverged, ProbeError
 from hessay.hessian.model.evaluate import Model
 from hessay.loading.probe_arrays import require_class_numbers
 from hessay.probe import Probe, as_probe
 from hessay.reference_models import ReferenceModels
 from hessay.report import Evidence, Report, SpectrumSummary
-from hessay.verdict import Verdict
 
 Progress = Callable[[str, float], None]
 _NO_PROFILE = f"the references are not used: a class profile needs at least {FEW_CLASSES} classes"
@@ -129,7 +129,7 @@ class Plan:
         table: tuple[Evidence, ...] = ()
         spectrum: SpectrumSummary | None = None
         notes: tuple[str, ...] = ()
-        missed = not_excluded(maps=False, pairs=False)
+        missed = not_excluded(maps=False, warps=False, pairs=False)
         towards: NDArray[np.float64] | None = None
         if found.measured is None:
             decision = abstain(found.reasons)
@@ -148,25 +148,13 @@ class Plan:
             if found.n_classes >= FEW_CLASSES:
                 missed = not_excluded(
                     maps=measured.interaction is not None,
+                    warps=measured.warps is not None,
                     pairs=references is not None and not references.pairs_untested(measured),
                 )
-            chosen = decision.test
-            if (
-                decision.verdict is Verdict.FLAGGED
-                and chosen is not None
-                and chosen.source is not None
-                and chosen.suspect is not None
-            ):
-                towards, said = pair_direction(
-                    model,
-                    self.probe,
-                    found,
-                    self.directions,
-                    chosen.source,
-                    chosen.suspect,
-                    self.seed,
-                )
-                notes += (said,)
+            towards, said = alarm_direction(
+                model, self.probe, found, self.directions, decision, self.seed
+            )
+            notes += said
             self.tell("straight steps", 0.6)
             with _timed(seconds, "evidence"):
                 rates = straight_step_rates(model, self.probe, measured, self.directions)
@@ -215,10 +203,12 @@ class Plan:
         if ranked is not None:
             return (ranked,)
         share = 1.0 if pairs is None else 1.0 - PAIRS
+        bent = warp_test(measured, n_classes, self.alpha, share=share)
+        share *= 1.0 if bent is None else 1.0 - WARPS
         together = measured.interaction is not None
         moving = map_test(measured, n_classes, self.alpha, share=share) if together else None
         first = self._of_one_class(measured, references, n_classes, share)
-        return tuple(test for test in (*first, moving, pairs) if test is not None)
+        return tuple(test for test in (*first, moving, bent, pairs) if test is not None)
 
     def _of_one_class(
         self, measured: Measured, references: ReferenceTable | None, n_classes: int, share: float

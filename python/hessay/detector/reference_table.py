@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hessay.detector.calibration import CleanNull
-from hessay.detector.constants import MAP_NULL, OWN_PROFILE_NULL, PROFILE_NULL
+from hessay.detector.constants import MAP_NULL, OWN_PROFILE_NULL, PROFILE_NULL, WARP_NULL
 from hessay.detector.measure import Measured
 from hessay.detector.pair_law import pair_threshold
 from hessay.detector.pairs import MIN_PAIR_REFERENCES, fit_pairs, left_out_pairs
@@ -40,6 +40,7 @@ class ReferenceTable:
     log_pairs: (
         NDArray[np.float64] | None
     )  # (k, C, C): log reach of each pair; None where not measured
+    warp_reaches: NDArray[np.float64] | None  # (k,): W of each; None where not measured
 
     @staticmethod
     def of(measured: Sequence[Measured], *, trained_alike: bool) -> ReferenceTable:
@@ -62,6 +63,7 @@ class ReferenceTable:
                 "one task"
             )
         pairs = [m.log_pairs for m in measured if m.log_pairs is not None]
+        warps = [m.warp_spread.max() for m in measured if m.warp_spread is not None]
         return ReferenceTable(
             np.stack([m.usual_reach.log_ratio for m in measured]),
             np.array([m.map_excess for m in measured]),
@@ -69,6 +71,7 @@ class ReferenceTable:
             trained_alike,
             measured[0].architecture if len({m.architecture for m in measured}) == 1 else None,
             np.stack(pairs) if len(pairs) == len(measured) else None,
+            np.array(warps) if len(warps) == len(measured) else None,
         )
 
     @property
@@ -156,8 +159,8 @@ class ReferenceTable:
     def scores(self, measured: Measured, level: float) -> NDArray[np.float64] | None:
         """Scores of the references, each left out in turn, and, last, of the scanned model, (k + 1,).
 
-        A score is the largest of z, F and, where pairs of classes can be compared, P, each over its
-        threshold at ``level``. None where ranks of k + 1 values cannot reach the level, or where
+        A score is the largest of z, F, of pictures W and, where pairs of classes can be compared, P,
+        each over its threshold at ``level``. None where ranks of k + 1 values cannot reach the level, or where
         the references are not of the model's kind.
         """
         k, n_classes = self.log_ratios.shape
@@ -170,6 +173,9 @@ class ReferenceTable:
             z / PROFILE_NULL.threshold(level, n_classes),
             moved / MAP_NULL.threshold(level, n_classes),
         )
+        if self.warp_reaches is not None and measured.warp_spread is not None:
+            bent = np.append(self.warp_reaches, measured.warp_spread.max())
+            scores = np.maximum(scores, bent / WARP_NULL.threshold(level, n_classes))
         if self.log_pairs is not None and not self.pairs_untested(measured):
             pairs = left_out_pairs(np.concatenate([self.log_pairs, [measured.log_pairs]]))
             scores = np.maximum(scores, pairs / pair_threshold(k, n_classes, level))

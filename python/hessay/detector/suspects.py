@@ -9,16 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hessay.detector.alarms import reach_null
-from hessay.detector.calibration import CleanNull
 from hessay.detector.constants import OWN_PROFILE_NULL, PROFILE_NULL
 from hessay.detector.measure import input_range, measure, slopes_alone, some_inputs
 from hessay.detector.plan import Plan
 from hessay.detector.statistics import STEP_PROBES, Slopes
+from hessay.detector.warp import takes_warps, warp_radius
+from hessay.detector.warp_alarm import WARPS, warp_test
 from hessay.errors import ArgumentError
 from hessay.hessian.model.evaluate import Model
 from hessay.hessian.model.freeze import frozen
 from hessay.hessian.model.layout import channels_last
-from hessay.hessian.perturbation import refine_directions
+from hessay.hessian.perturbation import refine_directions, refine_warps
 from hessay.loading import model_digest
 from hessay.report import Report
 
@@ -32,6 +33,15 @@ class ReachUndefined(ArgumentError):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Warp:
+    """One smooth warp of pictures that leads many of them to a class."""
+
+    parameters: NDArray[np.float64]  # (p,), of hessay.hessian.moves.SmoothWarp
+    radius: float  # bound on the root mean square of the displacements, pixels
+    flip_rate: float  # share of the other probes it sends to the class, [0, 1]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Suspect:
     """One class that is reached too easily."""
 
@@ -42,6 +52,9 @@ class Suspect:
     perturbation: NDArray[np.float64]  # (R, d): best universal perturbations, input units
     flip_rate: NDArray[np.float64]  # (R,): share of the other probes each sends to the class
     radii: tuple[float, ...]  # (R,): bounds on their L2 norms, input units, ascending
+    p_value: float  # of a clean model with such a class, by the reach and, for pictures, by warps
+    bent: bool  # whether it is a warp rather than a shift that makes it suspicious
+    warp: Warp | None  # the best warp of the pictures to this class; None where there are none
 
 
 def find_suspects(
@@ -51,6 +64,8 @@ def find_suspects(
     report: Report | None = None,
     classes: Sequence[int] | None = None,
     seed: int = 0,
+    at_least: int = 1,
+    radii: Sequence[float] = RADII,
 ) -> tuple[Suspect, ...]:
     """Find the suspicious classes of a model and refine the way into each.
 
@@ -65,6 +80,11 @@ def find_suspects(
         The classes to take, whatever the report says.
     seed : int
         Of the smoothing noise.
+    at_least : int, >= 1
+        How many classes to return where the model has so many and ``classes`` are not given: beyond
+        those above the line, the one that warps lead to most, then those reached most easily.
+    radii : sequence of float, ascending, > 0
+        Lengths of the perturbations, as shares of the probe's radius.
 
     Returns
     -------
@@ -80,55 +100,99 @@ def find_suspects(
         As :func:`hessay.scan`.
     """
     plan = Plan.of(probe, alpha=0.01, seed=seed, progress=None)
-    slopes, log_ratio, soft = _reach(model, plan, report, seed)
-    n_classes = len(log_ratio)
+    known = _known(model, plan, report, seed)
+    n_classes = len(known.log_ratio)
     if classes is None:
-        classes = _above_the_line(log_ratio, reach_null(n_classes, soft), report)
+        classes = _in_order(known, report, at_least)
     elif not classes or any(not 0 <= c < n_classes for c in classes):
         raise ArgumentError(f"classes must be some of 0 to {n_classes - 1}, got {list(classes)}")
+    few = some_inputs(plan.probe, STEP_PROBES)
+    warps = None
     with frozen(model), channels_last(model, plan.probe.inputs):
         refined = refine_directions(
             model,
-            some_inputs(plan.probe, STEP_PROBES),
-            slopes.off_data[list(classes)],
-            radii=[share * plan.directions.radius for share in RADII],
+            few,
+            known.slopes.off_data[list(classes)],
+            radii=[share * plan.directions.radius for share in radii],
             bounds=input_range(plan.probe),
             steps=STEPS,
             classes=classes,
         )
+        if takes_warps(model, plan.probe.shape):
+            radius = warp_radius(plan.probe.shape)
+            warps = refine_warps(model, few, radii=[radius], steps=STEPS, classes=classes)
     return tuple(
         Suspect(
             index=c,
-            log_ratio=float(log_ratio[c]),
-            soft=soft,
-            slope=slopes.off_data[c],
+            log_ratio=float(known.log_ratio[c]),
+            soft=known.soft,
+            slope=known.slopes.off_data[c],
             perturbation=refined.perturbation[:, i],
             flip_rate=refined.flip_rate[:, i],
             radii=refined.radii,
+            p_value=known.p_value(c),
+            bent=known.bent(c),
+            warp=None
+            if warps is None
+            else Warp(warps.perturbation[0, i], warps.radii[0], float(warps.flip_rate[0, i])),
         )
         for i, c in enumerate(classes)
     )
 
 
-def _reach(
-    model: Model, plan: Plan, report: Report | None, seed: int
-) -> tuple[Slopes, NDArray[np.float64], bool]:
-    """Slopes into every class, log(reach / median) and whether the network is soft: from its report, if given.
+@dataclass(frozen=True, slots=True, eq=False)
+class _Known:
+    """What was measured on the model, now or when its report was written."""
 
-    The report holds what most of the time of a measurement goes into, the finite steps.
-    """
+    slopes: Slopes
+    log_ratio: NDArray[np.float64]  # (C,): log(reach / median)
+    soft: bool
+    bent_to: int | None  # class that warps lead to most; None where not measured
+    bent_p_value: float  # of W
+
+    def p_value(self, c: int) -> float:
+        """Weighted Bonferroni over the reach of class c and, where c is the one, over warps."""
+        n_classes = len(self.log_ratio)
+        of_reach = reach_null(n_classes, self.soft).p_value(float(self.log_ratio[c]), n_classes)
+        if self.bent_to is None:
+            return of_reach
+        of_warps = self.bent_p_value / WARPS if c == self.bent_to else 1.0
+        return min(1.0, of_reach / (1.0 - WARPS), of_warps)
+
+    def bent(self, c: int) -> bool:
+        """Whether warps speak against class c more than its reach does."""
+        n_classes = len(self.log_ratio)
+        of_reach = reach_null(n_classes, self.soft).p_value(float(self.log_ratio[c]), n_classes)
+        return c == self.bent_to and self.bent_p_value / WARPS < of_reach / (1.0 - WARPS)
+
+
+def _known(model: Model, plan: Plan, report: Report | None, seed: int) -> _Known:
+    """Measure slopes and reaches, or take from its report what most of the time goes into."""
     probe = plan.probe
     if report is not None and _describes(report, model, probe.digest):
         slopes = slopes_alone(model, probe, plan.flat, plan.directions, seed)
         if isinstance(slopes, tuple):
             raise _undefined(slopes)
-        soft = bool(report.settings.get("soft"))
-        return slopes, np.array([row.log_ratio for row in report.classes]), soft
+        bent = next((e for e in report.evidence if e.name == "warp_reach"), None)
+        return _Known(
+            slopes,
+            np.array([row.log_ratio for row in report.classes]),
+            bool(report.settings.get("soft")),
+            None if bent is None else bent.flagged_class,
+            1.0 if bent is None or bent.p_value is None else bent.p_value,
+        )
     found = measure(model, probe, plan.flat, plan.directions, seed)
     if found.measured is None:
         raise _undefined(found.reasons)
     measured = found.measured
-    return measured.slopes, measured.reach.log_ratio, measured.soft_reach is not None
+    test = warp_test(measured, len(measured.reach.log_ratio), plan.alpha)
+    return _Known(
+        measured.slopes,
+        measured.reach.log_ratio,
+        measured.soft_reach is not None,
+        None if test is None else test.suspect,
+        1.0 if test is None else test.p_value,
+    )
 
 
 def _describes(report: Report, model: Model, probe_digest: str) -> bool:
@@ -144,20 +208,25 @@ def _undefined(reasons: tuple[str, ...]) -> ReachUndefined:
     return ReachUndefined(f"the way into the classes is not defined: {reasons[0]}")
 
 
-def _above_the_line(
-    log_ratio: NDArray[np.float64], null: CleanNull, report: Report | None
-) -> list[int]:
-    """Classes in order of suspicion: the first in any case, others where they pass a test."""
-    n_classes = len(log_ratio)
-    value, line = log_ratio, null.threshold(LEVEL, n_classes)
-    first = int(value.argmax())
-    if report is not None:
-        z = [row.deviation for row in report.classes]
-        if len(z) == n_classes and all(v is not None for v in z):
-            value = np.array(z, dtype=np.float64)
-            own = bool(report.settings.get("references_own_architecture"))
-            line = (OWN_PROFILE_NULL if own else PROFILE_NULL).threshold(LEVEL, n_classes)
-            first = int(value.argmax())
-        first = first if report.flagged_class is None else report.flagged_class
+def _in_order(known: _Known, report: Report | None, at_least: int) -> list[int]:
+    """Classes in order of suspicion: the first in any case, others where they pass a test or are asked for."""
+    n_classes = len(known.log_ratio)
+    value, null = known.log_ratio, reach_null(n_classes, known.soft)
+    line = null.threshold(LEVEL, n_classes)
+    z = [] if report is None else [row.deviation for row in report.classes]
+    if report is not None and len(z) == n_classes and all(v is not None for v in z):
+        value = np.array(z, dtype=np.float64)
+        own = bool(report.settings.get("references_own_architecture"))
+        line = (OWN_PROFILE_NULL if own else PROFILE_NULL).threshold(LEVEL, n_classes)
     by_suspicion = [int(c) for c in np.argsort(-value, kind="stable")]
-    return [first, *(c for c in by_suspicion if c != first and value[c] > line)]
+    bent = [] if known.bent_to is None else [known.bent_to]
+    if report is not None and report.flagged_class is not None:
+        first = [report.flagged_class]
+    elif bent and known.bent_p_value <= WARPS * LEVEL and value[by_suspicion[0]] <= line:
+        first = bent
+    else:
+        first = by_suspicion[:1]
+    above = [c for c in by_suspicion if value[c] > line]
+    sure = list(dict.fromkeys([*first, *above]))
+    more = [c for c in dict.fromkeys([*bent, *by_suspicion]) if c not in sure]
+    return sure + more[: max(0, at_least - len(sure))]

@@ -1,4 +1,4 @@
-"""Probes under one perturbation per class: margins, losses and gradients in bounded passes."""
+"""Probes under one move per class: margins, losses and gradients in bounded passes."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from hessay.hessian.model.evaluate import call, input_gradient
+from hessay.hessian.moves import Move
 
 PASS_ELEMENTS = 1 << 21  # input elements a pass: 10 classes of 256 x 784 go together
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MovedProbes:
-    """A set of probes, each under one perturbation per class: C * n rows in all.
+    """A set of probes, each under one move per class: C * n rows in all.
 
     A probe that is predicted as the class already counts nowhere, and is not run.
     """
@@ -24,21 +25,21 @@ class MovedProbes:
     inputs: Tensor  # (n, *shape)
     outside: Tensor  # (C, n): 1 where the probe is not predicted as c
     clean_margins: Tensor  # (C, n): max_{k != c} z_k - z_c
-    bounds: tuple[float, float]
-    classes: Tensor  # (C,) int64: the class each perturbation leads to
+    move: Move
+    classes: Tensor  # (C,) int64: the class each move leads to
 
     @staticmethod
     def of(
         model: nn.Module,
         inputs: Tensor,
         logits: Tensor,
-        bounds: tuple[float, float],
+        move: Move,
         classes: Tensor,
     ) -> MovedProbes:
         """Prepare the probes inputs (n, *shape) with logits (n, K) for one move to each class."""
         own = logits.argmax(dim=1)[None, :] == classes[:, None]
         clean = margins_to(logits[None].expand(len(classes), *logits.shape), classes[:, None])
-        return MovedProbes(model, inputs, (~own).to(inputs), clean.to(inputs), bounds, classes)
+        return MovedProbes(model, inputs, (~own).to(inputs), clean.to(inputs), move, classes)
 
     def parts(self) -> Iterator[tuple[slice, slice]]:
         """Ranges of classes and probes whose rows make one pass."""
@@ -50,8 +51,8 @@ class MovedProbes:
             for i in range(0, n, probes):
                 yield slice(c, min(c + classes, n_moves)), slice(i, min(i + probes, n))
 
-    def part(self, perturbation: Tensor, classes: slice, probes: slice) -> Tensor:
-        """Margins to these classes of these probes, each moved by its class's row.
+    def part(self, rows: Tensor, classes: slice, probes: slice) -> Tensor:
+        """Margins to these classes of these probes, each moved by its class's row of parameters.
 
         Those of the class itself keep their clean margin.
         """
@@ -59,29 +60,28 @@ class MovedProbes:
         of_class, of_probe = self.outside[classes, probes].nonzero(as_tuple=True)
         if len(of_class) == 0:
             return clean
-        shift = perturbation.reshape(-1, *self.inputs.shape[1:])
         inputs = self.inputs[probes].index_select(0, of_probe)
-        moved = (inputs + shift.index_select(0, of_class)).clamp(*self.bounds)
+        moved = self.move.apply(inputs, rows.index_select(0, of_class))
         scores = call(self.model, moved)
         margins = margins_to(scores, self.classes.to(of_class.device)[classes][of_class])
         return clean.index_put((of_class, of_probe), margins)
 
-    def margins(self, perturbation: Tensor) -> Tensor:
-        """Margins (C, n) of every probe moved by every row of the perturbation (C, d)."""
+    def margins(self, rows: Tensor) -> Tensor:
+        """Margins (C, n) of every probe moved by every row of parameters (C, p)."""
         out = torch.empty_like(self.clean_margins)
         for classes, probes in self.parts():
-            out[classes, probes] = self.part(perturbation[classes], classes, probes)
+            out[classes, probes] = self.part(rows[classes], classes, probes)
         return out
 
-    def loss_gradient(self, perturbation: Tensor, scale: float) -> tuple[Tensor, Tensor]:
-        """Mean softplus of the margins in units of scale, (C,), and its gradient (C, d)."""
+    def loss_gradient(self, rows: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+        """Mean softplus of the margins in units of scale, (C,), and its gradient (C, p)."""
         losses = torch.zeros_like(self.clean_margins[:, 0])
-        gradient = torch.zeros_like(perturbation)
+        gradient = torch.zeros_like(rows)
         for classes, probes in self.parts():
             if not bool(self.outside[classes, probes].any()):
                 continue  # nothing runs, so there is nothing to differentiate
             with torch.enable_grad():
-                variable = perturbation[classes].detach().requires_grad_(True)
+                variable = rows[classes].detach().requires_grad_(True)
                 margins = self.part(variable, classes, probes)
                 bent = nn.functional.softplus(margins / scale) * self.outside[classes, probes]
                 part = bent.sum(dim=1)

@@ -1,8 +1,9 @@
 """Finite steps: what a universal perturbation of the probe really does to the predictions.
 
-The Jacobian speaks of infinitely small steps. Two checks take real ones, kept inside the range of
-the probe: :func:`flip_rates` along given directions, and :func:`refine_directions`, which improves
-one direction per class by gradient steps until it moves as many probes as it can.
+The Jacobian speaks of infinitely small steps. :func:`refine_directions` takes real ones, inside the
+range of the probe, and improves one direction per class by gradient steps until it moves as many probes
+as it can; :func:`refine_warps` does so with smooth warps of pictures, whose change is another one in
+every picture. Steps along given directions are those of :mod:`hessay.hessian.straight_steps`.
 """
 
 from __future__ import annotations
@@ -19,72 +20,24 @@ from torch import Tensor, nn
 from hessay.errors import ArgumentError, ShapeError
 from hessay.hessian.model.evaluate import like_model, logits_of
 from hessay.hessian.moved_probes import MovedProbes
+from hessay.hessian.moves import Move, Shift, SmoothWarp
+from hessay.hessian.straight_steps import check_rows
 
 _MOMENTUM, _STEP = 0.6, 0.25  # of the normalised gradient; the step as a share of the radius
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FlipRates:
-    """Where steps along k directions, forwards and backwards, send the probes."""
-
-    rate: NDArray[np.float64]  # (k, 2, C): share of the probes outside class c that arrive in c
-    radius: float  # input units
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class RefinedDirections:
-    """The best universal perturbation found for each class, at each of R radii."""
+    """The best universal perturbation found for each class, at each of R radii.
+
+    Of warps, the parameters of :class:`hessay.hessian.moves.SmoothWarp`, (R, C, p), and radii in pixels.
+    """
 
     perturbation: NDArray[np.float64]  # (R, C, d), L2 norm <= radius, input units
     margin_drop: NDArray[np.float64]  # (R, C): drop of the mean margin to c, over the clean one
     flip_rate: NDArray[np.float64]  # (R, C): share of the probes outside class c that it sends to c
     radii: tuple[float, ...]  # input units, ascending
     passes: int  # batched backward passes spent
-
-
-def flip_rates(
-    model: nn.Module,
-    inputs: Tensor,
-    directions: NDArray[np.float64],
-    *,
-    radius: float,
-    bounds: tuple[float, float],
-) -> FlipRates:
-    """Step every probe by +-radius along each direction and count where it arrives.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Frozen by the caller.
-    inputs : (n, *shape) float tensor
-        The probe.
-    directions : (k, d) float64
-        Unit vectors in input space.
-    radius : float, > 0, input units
-        Length of the step before clipping.
-    bounds : (low, high), input units
-        Range of valid inputs: the stepped probes are clipped to it.
-
-    Raises
-    ------
-    ShapeError
-        ``directions`` is not (k, d) for inputs of d numbers.
-    ArgumentError
-        ``radius`` not positive, or ``bounds`` empty.
-    ModelError, NonFinite
-        The model raised, or its logits are not finite.
-    """
-    inputs = like_model(model, inputs.detach())
-    _check(inputs, directions, radius, bounds)
-    clean = logits_of(model, inputs).argmax(dim=1)
-    steps = torch.from_numpy(directions).to(inputs).reshape(-1, *inputs.shape[1:]) * radius
-    rates = []
-    for step in steps:
-        for signed in (step, -step):
-            arrived = logits_of(model, (inputs + signed).clamp(*bounds))
-            rates.append(_arrivals(arrived, clean))
-    table = torch.stack(rates).reshape(len(steps), 2, -1)
-    return FlipRates(table.numpy(), radius)
 
 
 def refine_directions(
@@ -142,57 +95,127 @@ def refine_directions(
     Source: universal perturbations, Moosavi-Dezfooli et al. 2017, CVPR, 1765; momentum on
     normalised gradients, Dong et al. 2018, CVPR, 9185.
     """
-    if steps < 1:
-        raise ArgumentError(f"steps must be at least 1, got {steps}")
-    if not radii or any(b <= a for a, b in pairwise(radii)):
-        raise ArgumentError(f"radii must be positive and ascending, got {tuple(radii)}")
-    if len(inputs) < 2:
-        raise ShapeError(f"at least 2 inputs are needed, got {len(inputs)}")
+    _check_path(radii, steps, len(inputs))
     inputs = like_model(model, inputs.detach())
-    _check(inputs, start, radii[0], bounds)
+    check_rows(inputs, start, radii[0], bounds)
     logits = logits_of(model, inputs)
     towards = _classes(classes, logits.shape[1])
     if start.shape[0] != len(towards):
         raise ShapeError(
             f"start must have one row for each of {len(towards)} classes, got {start.shape}"
         )
-    # Softplus bends at 1: in units of the logits' own scale the path does not depend on it.
-    scale = float((logits - logits.mean(dim=1, keepdim=True)).square().mean().sqrt()) or 1.0
-    seek = MovedProbes.of(model, inputs[::2], logits[::2], bounds, towards)
-    judge = MovedProbes.of(model, inputs[1::2], logits[1::2], bounds, towards)
     keep_off = None if basis is None else torch.from_numpy(basis).to(inputs)
+    path = _Path(tuple(radii), steps, keep_off)
+    move = Shift(inputs[0].numel(), bounds)
+    return path.follow(model, inputs, logits, towards, torch.from_numpy(start).to(inputs), move)
 
-    step = torch.from_numpy(start).to(inputs)
-    velocity = torch.zeros_like(step)
-    found: list[Tensor] = []
-    drops, rates = [], []
-    for radius in radii:
-        step = _with_norm(step, radius)
-        best, best_loss = step, torch.full((len(step),), float("inf")).to(step)
-        for _ in range(steps):
-            losses, gradient = seek.loss_gradient(step, scale)
-            best, best_loss = _better(best, best_loss, step, losses)
-            if keep_off is not None:
-                gradient = gradient - (gradient @ keep_off) @ keep_off.T
-            velocity = _MOMENTUM * velocity - _with_norm(gradient, 1.0)
-            step = _inside_ball(step + _STEP * radius * velocity, radius)
-        with torch.no_grad():
-            losses = seek.means(nn.functional.softplus(seek.margins(step) / scale))
-            best, _ = _better(best, best_loss, step, losses)
-            margins = judge.margins(best)
-        clean = judge.means(judge.clean_margins)
-        drops.append(
-            (clean - judge.means(margins)) / clean.clamp(min=torch.finfo(clean.dtype).tiny)
+
+def refine_warps(
+    model: nn.Module,
+    inputs: Tensor,
+    *,
+    radii: Sequence[float],
+    steps: int = 3,
+    classes: Sequence[int] | None = None,
+) -> RefinedDirections:
+    """Find one smooth warp per class that moves as many pictures there as it can, as :func:`refine_directions` does.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Frozen by the caller.
+    inputs : (n, H, W) or (n, C, H, W) float tensor, n >= 2, H and W >= 4
+        Probes: even rows are moved, odd rows are judged on.
+    radii : sequence of float, ascending, > 0, pixels
+        Bounds on the root mean square of each warp's displacements.
+    steps : int, >= 1
+        At each radius; the first warp starts from its first gradient.
+    classes : sequence of int or None
+        The classes to move to; None takes all.
+
+    Raises
+    ------
+    ShapeError
+        The inputs are no pictures of at least 4 x 4, or fewer than 2.
+    ArgumentError, ModelError, NonFinite
+        As :func:`refine_directions`.
+    """
+    _check_path(radii, steps, len(inputs))
+    if inputs.ndim not in (3, 4) or min(inputs.shape[-2:]) < 4:
+        raise ShapeError(
+            "warps are of pictures (n, H, W) or (n, C, H, W), H and W at least 4, got "
+            f"{tuple(inputs.shape)}"
         )
-        rates.append(judge.means((margins < 0).to(margins)))
-        found.append(best)
-    return RefinedDirections(
-        perturbation=_host(torch.stack(found)),
-        margin_drop=_host(torch.stack(drops)),
-        flip_rate=_host(torch.stack(rates)),
-        radii=tuple(radii),
-        passes=steps * len(radii),
-    )
+    inputs = like_model(model, inputs.detach())
+    logits = logits_of(model, inputs)
+    towards = _classes(classes, logits.shape[1])
+    move = SmoothWarp.of(tuple(inputs.shape[1:]), inputs)
+    start = inputs.new_zeros(len(towards), move.width)
+    path = _Path(tuple(radii), steps, None)
+    return path.follow(model, inputs, logits, towards, start, move)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Path:
+    """Lengths of the steps of a refinement, and what they keep off."""
+
+    radii: tuple[float, ...]
+    steps: int
+    keep_off: Tensor | None  # (p, k), orthonormal
+
+    def follow(
+        self,
+        model: nn.Module,
+        inputs: Tensor,
+        logits: Tensor,
+        towards: Tensor,
+        start: Tensor,
+        move: Move,
+    ) -> RefinedDirections:
+        """Refine one row of parameters (C, p) for each class."""
+        # Softplus bends at 1: in units of the logits' own scale the path does not depend on it.
+        scale = float((logits - logits.mean(dim=1, keepdim=True)).square().mean().sqrt()) or 1.0
+        seek = MovedProbes.of(model, inputs[::2], logits[::2], move, towards)
+        judge = MovedProbes.of(model, inputs[1::2], logits[1::2], move, towards)
+        step, velocity = start, torch.zeros_like(start)
+        found: list[Tensor] = []
+        drops, rates = [], []
+        for radius in self.radii:
+            step = _with_norm(step, radius)
+            best, best_loss = step, torch.full((len(step),), float("inf")).to(step)
+            for _ in range(self.steps):
+                losses, gradient = seek.loss_gradient(step, scale)
+                best, best_loss = _better(best, best_loss, step, losses)
+                if self.keep_off is not None:
+                    gradient = gradient - (gradient @ self.keep_off) @ self.keep_off.T
+                velocity = _MOMENTUM * velocity - _with_norm(gradient, 1.0)
+                step = _inside_ball(step + _STEP * radius * velocity, radius)
+            with torch.no_grad():
+                losses = seek.means(nn.functional.softplus(seek.margins(step) / scale))
+                best, _ = _better(best, best_loss, step, losses)
+                margins = judge.margins(best)
+            clean = judge.means(judge.clean_margins)
+            drops.append(
+                (clean - judge.means(margins)) / clean.clamp(min=torch.finfo(clean.dtype).tiny)
+            )
+            rates.append(judge.means((margins < 0).to(margins)))
+            found.append(best)
+        return RefinedDirections(
+            perturbation=_host(torch.stack(found)),
+            margin_drop=_host(torch.stack(drops)),
+            flip_rate=_host(torch.stack(rates)),
+            radii=self.radii,
+            passes=self.steps * len(self.radii),
+        )
+
+
+def _check_path(radii: Sequence[float], steps: int, n: int) -> None:
+    if steps < 1:
+        raise ArgumentError(f"steps must be at least 1, got {steps}")
+    if not radii or radii[0] <= 0 or any(b <= a for a, b in pairwise(radii)):
+        raise ArgumentError(f"radii must be positive and ascending, got {tuple(radii)}")
+    if n < 2:
+        raise ShapeError(f"at least 2 inputs are needed, got {n}")
 
 
 def _classes(classes: Sequence[int] | None, n_classes: int) -> Tensor:
@@ -213,13 +236,6 @@ def _host(values: Tensor) -> NDArray[np.float64]:
     return array
 
 
-def _arrivals(logits: Tensor, clean: Tensor) -> Tensor:
-    n_classes = logits.shape[1]
-    into = nn.functional.one_hot(logits.argmax(dim=1), n_classes).double()
-    outside = 1.0 - nn.functional.one_hot(clean, n_classes).double()
-    return (into * outside).sum(dim=0) / outside.sum(dim=0).clamp(min=1.0)
-
-
 def _with_norm(rows: Tensor, radius: float) -> Tensor:
     norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
     scaled: Tensor = rows * (radius / norms.clamp(min=torch.finfo(rows.dtype).tiny))
@@ -231,17 +247,3 @@ def _inside_ball(rows: Tensor, radius: float) -> Tensor:
     shrink = (radius / norms.clamp(min=torch.finfo(rows.dtype).tiny)).clamp(max=1.0)
     scaled: Tensor = rows * shrink
     return scaled
-
-
-def _check(
-    inputs: Tensor, directions: NDArray[np.float64], radius: float, bounds: tuple[float, float]
-) -> None:
-    width = inputs[0].numel()
-    if directions.ndim != 2 or directions.shape[1] != width:
-        raise ShapeError(
-            f"directions must be (k, {width}) for these inputs, got {directions.shape}"
-        )
-    if not radius > 0:
-        raise ArgumentError(f"radius must be positive, in input units, got {radius}")
-    if not bounds[0] < bounds[1]:
-        raise ArgumentError(f"bounds must be (low, high) with low < high, got {bounds}")

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
-from hessay.detector.alarms import reach_null
-from hessay.detector.suspects import Suspect, find_suspects
+from hessay.detector.suspects import RADII, Suspect, find_suspects
 from hessay.errors import ArgumentError
 from hessay.hessian.model.freeze import frozen
 from hessay.hessian.model.layout import channels_last
 from hessay.loading import model_digest
 from hessay.probe import as_probe
 from hessay.report import Report
-from hessay.samples.examine import RADIUS, Examiner
+from hessay.samples.collected import Collected, class_excess, scores_of
+from hessay.samples.examine import Examiner
 from hessay.samples.null import MIN_OF_CLASS
-from hessay.samples.ranking import Ranking, SuspectClass
+from hessay.samples.ranking import CLASS_LEVEL, Ranking, SuspectClass
 from hessay.samples.stream import Digest, stream
+from hessay.samples.ways import RADIUS, ways_into
 from hessay.verdict import Verdict
 
 Progress = Callable[[str, float], None]
+CANDIDATES = 5  # classes whose samples are looked at, however harmless the scan finds them
 
 
 def rank_samples(
@@ -39,10 +39,15 @@ def rank_samples(
 ) -> Ranking:
     r"""Rank the samples of a training set by how likely they are to be poison.
 
-    A sample labelled with a suspicious class is held against the shortest perturbation that leads
-    there, by the coherence of :mod:`hessay.samples.matched_filter`; its p-value is explained in
+    A sample labelled with a suspicious class is held against the shortest shift that leads there, or
+    the smooth warp of pictures where that is what makes the class suspicious, in the input by the coherence of :mod:`hessay.samples.matched_filter` and in
+    the last hidden layer (:mod:`hessay.samples.hidden`); its p-value is explained in
     :mod:`hessay.samples.null`. Samples with other labels come after them: poison of an all-to-one
     attack carries the label its trigger leads to.
+
+    Beside the classes that the scan finds suspicious, those next in order are looked at, five in all:
+    where more samples carry the way into their class than clean data would have
+    (:mod:`hessay.samples.excess`), the data speak against the class though the model alone does not.
 
     Parameters
     ----------
@@ -62,7 +67,8 @@ def rank_samples(
         error control no longer holds for a model that is clean.
     suspects : sequence of Suspect or None
         What :func:`hessay.detector.suspects.find_suspects` found on this model and probe, where it
-        was asked already: most of the time goes there.
+        was asked already. These classes alone are examined then, each by the one way that makes it
+        suspicious, and the data are not asked about others.
     seed : int, >= 0
         Of the smoothing noise.
     progress : callable or None
@@ -71,7 +77,7 @@ def rank_samples(
     Returns
     -------
     Ranking
-        Also for a clean model, where the one class that is reached most easily is examined.
+        Also for a clean model, where the most suspicious class is examined.
 
     Raises
     ------
@@ -97,86 +103,114 @@ def rank_samples(
             f"{own_digest[:12]}); scan this model, or pass report=None"
         )
     tell("the way into suspicious classes", 0.0)
+    searched = suspects is None
     if suspects is None:
-        suspects = find_suspects(model, clean, report=report, classes=classes, seed=seed)
+        suspects = find_suspects(
+            model,
+            clean,
+            report=report,
+            classes=classes,
+            seed=seed,
+            at_least=CANDIDATES,
+            radii=RADII[: RADIUS + 1],
+        )
     elif classes is not None:
         raise ArgumentError("give classes or suspects, not both: suspects name their classes")
     if not suspects:
         raise ArgumentError("suspects is empty; pass None to have them found")
+    given = classes is not None
+    by_scan = {s.index: _class_p_value(s, i, report) for i, s in enumerate(suspects)}
+    sure = [c for i, c in enumerate(by_scan) if i == 0 or by_scan[c] <= CLASS_LEVEL or given]
     with frozen(model), channels_last(model, clean.inputs):
-        examiner = Examiner.of(model, clean, tuple(suspects))
-        digest, parts = Digest(), _Parts()
+        ways = ways_into(suspects, clean)
+        examiner = Examiner.of(model, clean, ways, sure)
+        digest, collected = Digest(), Collected()
         tell("samples", 0.5)
         for inputs, targets in stream(
             data, shape=clean.shape, n_classes=examiner.n_classes, digest=digest
         ):
-            parts.add(*examiner.examine(inputs, targets))
-            tell(f"{parts.rows} samples", 0.5)
-    given = classes is not None
-    columns = parts.columns()
-    labels = columns["labels"].astype(np.int64)
+            collected.add(examiner.examine(inputs, targets))
+            tell(f"{collected.rows} samples", 0.5)
+    found = collected.all()
+    excess = class_excess(examiner, found)
+    suspicious = _suspicious(by_scan, excess if searched else None, everyone=given or not searched)
+    scores, against = scores_of(found, suspicious, examiner)
+    rows = np.arange(len(scores))
+    by_index = {s.index: (s, way) for s, way in zip(suspects, ways, strict=True)}
     described = tuple(
         SuspectClass(
-            index=s.index,
-            log_ratio=s.log_ratio,
-            p_value=None if given else _class_p_value(s, i, report, examiner.n_classes),
-            radius=s.radii[RADIUS],
-            flip_rate=float(s.flip_rate[RADIUS]),
-            n_labelled=int((labels == s.index).sum()),
-            n_probes=int((examiner.probe_labels == s.index).sum()),
+            index=c,
+            log_ratio=by_index[c][0].log_ratio,
+            p_value=None if given else by_scan[c],
+            excess_p_value=excess[c] if searched and not given else None,
+            way="warp" if by_index[c][1].bent else "shift",
+            radius=by_index[c][1].radius,
+            flip_rate=by_index[c][1].flip_rate,
+            n_labelled=int((found.labels == c).sum()),
+            n_probes=int((examiner.probe_labels == c).sum()),
         )
-        for i, s in enumerate(suspects)
+        for c in suspicious
     )
     doubts = _doubts(described, report)
-    notes = _notes(labelled=parts.labelled, probe_labelled=clean.targets is not None, given=given)
+    notes = _notes(labelled=found.labelled, probe_labelled=clean.targets is not None, given=given)
     own_class = np.ones(examiner.n_classes)
-    for c in described:
-        own_class[c.index] = 0.0 if c.p_value is None else c.p_value
+    for one in described:
+        own_class[one.index] = one.chance
     tell("done", 1.0)
+    examined = np.isin(found.labels, suspicious)
+    p_values = np.where(examined, found.p_values[rows, against], 1.0)
     return Ranking(
-        scores=columns["scores"],
-        p_values=np.maximum(columns["p_values"], own_class[labels]),
-        p_values_given_class=columns["p_values"],
-        labels=labels,
-        suspect=columns["suspect"].astype(np.int64),
-        projection=columns["projection"],
-        margin_drop=columns["margin_drop"],
+        scores=scores,
+        p_values=np.maximum(p_values, own_class[found.labels]),
+        p_values_given_class=p_values,
+        labels=found.labels,
+        suspect=np.array([way.index for way in ways])[against],
+        projection=found.share[rows, against],
+        margin_drop=np.where(examined, found.margin_drop[rows, against], np.nan),
         classes=described,
-        labels_from="data" if parts.labelled else "predictions",
+        labels_from="data" if found.labelled else "predictions",
         n_classes=examiner.n_classes,
         digest=digest.hex(),
         probe_digest=clean.digest,
         model_digest=own_digest,
         seed=seed,
-        reasons=(*notes, *doubts),
+        reasons=(*notes, *_by_the_data(described), *doubts),
         conclusive=not doubts,
     )
 
 
-@dataclass(slots=True, eq=False)
-class _Parts:
-    """Columns of the batches seen so far."""
-
-    parts: dict[str, list[NDArray[np.float64]]] = field(default_factory=dict)
-    rows: int = 0
-    labelled: bool = True
-
-    def add(self, columns: dict[str, NDArray[np.float64]], labelled: bool) -> None:
-        for name, column in columns.items():
-            self.parts.setdefault(name, []).append(column)
-        self.rows += len(columns["scores"])
-        self.labelled = labelled
-
-    def columns(self) -> dict[str, NDArray[np.float64]]:
-        return {name: np.concatenate(parts) for name, parts in self.parts.items()}
-
-
-def _class_p_value(suspect: Suspect, position: int, report: Report | None, n_classes: int) -> float:
+def _class_p_value(suspect: Suspect, position: int, report: Report | None) -> float:
     first = position == 0 or (report is not None and suspect.index == report.flagged_class)
     single = report is not None and report.class_map is None
     if report is not None and report.p_value is not None and first and single:
         return report.p_value
-    return reach_null(n_classes, suspect.soft).p_value(suspect.log_ratio, n_classes)
+    return suspect.p_value
+
+
+def _suspicious(
+    by_scan: dict[int, float], excess: dict[int, float] | None, *, everyone: bool
+) -> list[int]:
+    """Classes above the line of the scan or of the data, the most suspicious first; at least one."""
+
+    def chance(c: int) -> float:
+        return min(by_scan[c], 1.0 if excess is None else excess[c])
+
+    order = sorted(by_scan, key=chance)  # stable: those of a scan in its order
+    if everyone:
+        return list(by_scan)
+    return [c for c in order if chance(c) <= CLASS_LEVEL] or order[:1]
+
+
+def _by_the_data(classes: tuple[SuspectClass, ...]) -> tuple[str, ...]:
+    """Say which classes the samples speak against and the model alone does not."""
+    return tuple(
+        f"more samples of class {c.index} carry the way into it than clean data would have "
+        f"(p = {c.excess_p_value:.2g}), though the model alone would pass (p = {c.p_value:.2g})"
+        for c in classes
+        if c.excess_p_value is not None
+        and c.p_value is not None
+        and c.excess_p_value <= CLASS_LEVEL < c.p_value
+    )
 
 
 def _doubts(classes: tuple[SuspectClass, ...], report: Report | None) -> tuple[str, ...]:

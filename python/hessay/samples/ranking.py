@@ -20,6 +20,7 @@ from hessay.samples.null import benjamini_hochberg
 SCHEMA = "hessay.ranking/1"
 CLASS_LEVEL = 0.01  # of the test that a class is suspicious at all, as hessay.scan has it
 Labels = Literal["data", "predictions"]
+Way = Literal["shift", "warp"]
 _COLUMNS = (
     *("label", "score", "p_value", "p_value_given_class"),
     *("suspect_class", "projection", "margin_drop"),
@@ -33,10 +34,29 @@ class SuspectClass:
     index: int  # class number
     log_ratio: float  # log(reach / median reach), dimensionless
     p_value: float | None  # of a clean model with such a class, [0, 1]; None: given by the caller
-    radius: float  # L2 norm allowed to the perturbation filtered for, input units
+    excess_p_value: float | None  # of clean data with so many such samples; None where not asked
+    way: Way  # what its samples were held against
+    radius: float  # allowed to it: L2 norm, input units; of a warp root mean square, pixels
     flip_rate: float  # share of the other probes it sends to the class, [0, 1]
     n_labelled: int  # samples that carry this label
     n_probes: int  # probes of this class behind the null
+
+    @property
+    def chance(self) -> float:
+        """p-value of both together, [0, 1]; 0 for a class that the caller named."""
+        if self.p_value is None:
+            return 0.0
+        if self.excess_p_value is None:
+            return self.p_value
+        return min(1.0, 2.0 * min(self.p_value, self.excess_p_value))
+
+    def passes(self, level: float) -> bool:
+        """Whether the model or the data speak against it at this level each."""
+        if self.p_value is None:
+            return True
+        return (
+            min(self.p_value, 1.0 if self.excess_p_value is None else self.excess_p_value) <= level
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +89,9 @@ class Ranking:
     labels: NDArray[np.int64]  # (N,) class numbers
     suspect: NDArray[np.int64]  # (N,): the suspicious class each was held against
     projection: NDArray[np.float64]  # (N,): shares of that class's perturbation, 1 is all of it
-    margin_drop: NDArray[np.float64]  # (N,) logits; NaN where the label is not suspicious
+    margin_drop: NDArray[
+        np.float64
+    ]  # (N,) logits; NaN where the label is not suspicious or not asked
     classes: tuple[SuspectClass, ...]  # most suspicious first
     labels_from: Labels  # whether the labels came with the data
     n_classes: int
@@ -98,9 +120,10 @@ class Ranking:
         """Rows to be taken for poison, most suspicious first.
 
         Two steps. A class passes if a clean model would have one as suspicious with probability at
-        most 0.01 (the level of a scan; ``fdr`` where that is less), or if the caller named it. Among the samples labelled with a class that
-        passed, Benjamini and Hochberg's step-up procedure selects. On a clean model this selects
-        anything with at most that probability; on a poisoned one the expected share of clean
+        most 0.01 (the level of a scan; ``fdr`` where that is less), if clean data would have so many
+        samples that carry the way into it with at most that probability, or if the caller named it.
+        Among the samples labelled with a class that passed, Benjamini and Hochberg's step-up procedure
+        selects. On clean data this selects anything with at most twice that probability; on poisoned ones the expected share of clean
         samples among the selected is at most ``fdr`` where clean samples of the class are further
         from their class's median no more often than the probe's inputs are from theirs.
 
@@ -121,7 +144,7 @@ class Ranking:
                 f"fdr is a false discovery rate in (0, 1), got {fdr}; 0.05 is usual"
             )
         level = min(fdr, CLASS_LEVEL)
-        passed = [c.index for c in self.classes if c.p_value is None or c.p_value <= level]
+        passed = [c.index for c in self.classes if c.passes(level)]
         rows = np.flatnonzero(np.isin(self.labels, passed))
         chosen = rows[benjamini_hochberg(self.p_values_given_class[rows], fdr)]
         return chosen[np.argsort(-self.scores[chosen], kind="stable")]

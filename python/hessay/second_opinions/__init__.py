@@ -12,7 +12,7 @@ strip                   probe, suspected inputs       entropy of predictions und
 neural-cleanse          probe                         smallest patch that leads to each class
 ======================  ============================  =============================================
 
-Read in this order: ``result`` (what all return), ``representation`` (what the first two look at),
+Read in this order: ``result`` (what all return), ``checks`` (what the first two ask of the data),
 the four methods (``trigger_inversion`` before ``neural_cleanse``), ``ask``.
 """
 

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh
 from torch import nn
 
+from hessay.hessian.model.representation import representations
 from hessay.probe import Probe
-from hessay.second_opinions.representation import labels_of, representations, require_width
+from hessay.second_opinions.checks import labels_of, require_width
 from hessay.second_opinions.result import Findings, Opinion
 
 

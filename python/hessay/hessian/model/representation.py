@@ -12,17 +12,21 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from hessay.errors import ModelError, NonFinite, ProbeError, ShapeError
+from hessay.errors import ModelError, NonFinite
 from hessay.hessian.model.evaluate import call, chunk_rows, like_model
-from hessay.probe import Probe
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Representations:
-    """What the last linear layer saw of each input, and how many classes it told apart."""
+    """What the last linear layer saw of each input, and what it made of it."""
 
     values: Tensor  # (n, h) float, on the CPU, in the model's dtype
-    n_classes: int  # C
+    logits: Tensor  # (n, C), likewise
+
+    @property
+    def n_classes(self) -> int:
+        """C."""
+        return int(self.logits.shape[1])
 
     def of_each_class(
         self, targets: Tensor
@@ -79,13 +83,13 @@ def representations(model: nn.Module, inputs: Tensor) -> Representations:
         A representation is NaN or Inf.
     """
     inputs = like_model(model, inputs)
-    found, n_classes = [], 0
+    found, answers = [], []
     with torch.no_grad():
         for rows in torch.split(inputs, chunk_rows(inputs)):
             with _LastLinear() as last:
                 logits = call(model, rows)
             found.append(_checked(last.seen, logits).cpu())
-            n_classes = logits.shape[1]
+            answers.append(logits.detach().cpu())
     values = torch.cat(found)
     bad = ~torch.isfinite(values).all(dim=1)
     if bool(bad.any()):
@@ -94,26 +98,7 @@ def representations(model: nn.Module, inputs: Tensor) -> Representations:
             f"inputs, first for input {int(bad.nonzero()[0])}; check the weights and the scale of "
             "the inputs"
         )
-    return Representations(values, n_classes)
-
-
-def labels_of(data: Probe, n_classes: int) -> Tensor:
-    """Labels (N,) int64 of the data.
-
-    Raises
-    ------
-    ProbeError
-        There are none, they are floats, or one is no class of the model.
-    """
-    targets = data.class_numbers
-    if targets is None:
-        raise ProbeError("the training data have no labels; pass data=(inputs, targets)")
-    if int(targets.max()) >= n_classes:
-        raise ProbeError(
-            f"the training data have label {int(targets.max())}, but the model has only classes 0 "
-            f"to {n_classes - 1}; number the classes as in training"
-        )
-    return targets
+    return Representations(values, torch.cat(answers))
 
 
 def _checked(seen: tuple[Tensor, Tensor] | None, logits: Tensor) -> Tensor:
@@ -130,17 +115,3 @@ def _checked(seen: tuple[Tensor, Tensor] | None, logits: Tensor) -> Tensor:
             "a network that ends in one linear layer on one vector a sample"
         )
     return given.detach()
-
-
-def require_width(values: NDArray[np.float64]) -> None:
-    """Refuse anything but a matrix of at least one row and one column.
-
-    Raises
-    ------
-    ShapeError
-        It is not (n, h), n >= 1, h >= 1.
-    """
-    if values.ndim != 2 or 0 in values.shape:
-        raise ShapeError(
-            f"representations must have shape (n, h) with no empty axis, got {values.shape}"
-        )
