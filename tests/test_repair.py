@@ -18,6 +18,7 @@ from hessay.repairing.covariance import RIDGE, CleanCovariance, independent
 from hessay.repairing.layer_edit import RIDGE as EDIT_RIDGE
 from hessay.repairing.layer_edit import editable_layers, fit_edits
 from hessay.repairing.patches import MaskPatch, ObliquePatch, folded
+from hessay.repairing.steps import Steps
 
 SEED = 20240701
 EPS = np.finfo(np.float64).eps
@@ -100,7 +101,7 @@ def test_an_edit_solves_its_ridge_regression() -> None:
     net = net.double().eval()
     x, steps = torch.from_numpy(rng.uniform(size=(20, 6))), rng.uniform(-0.3, 0.3, (2, 6))
     assert editable_layers(net, x) == ["0", "2"]
-    edits = fit_edits(net, "2", x, steps, bounds=(0.0, 1.0))
+    edits = fit_edits(net, "2", x, Steps.of_shifts(steps).moves((0.0, 1.0)))
     weight = np.c_[net[2].weight.detach(), net[2].bias.detach()]
 
     def features(v: torch.Tensor) -> np.ndarray:
@@ -124,7 +125,7 @@ def test_an_edit_solves_its_ridge_regression() -> None:
     # The half fits have not seen the other half: changing it changes nothing.
     other = x.clone()
     other[1::2] = 0.5
-    again = fit_edits(net, "2", other, steps, bounds=(0.0, 1.0))
+    again = fit_edits(net, "2", other, Steps.of_shifts(steps).moves((0.0, 1.0)))
     np.testing.assert_array_equal(again.halves[0], edits.halves[0])
     assert not np.allclose(again.whole, edits.whole)
 

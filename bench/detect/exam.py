@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from detect.summary import recall_at_budget
 from hessay.attacks import Backdoor, poison, success_rate
 from hessay.detector import decide as decisions
 from hessay.detector.alarms import comparable_statistic
+from hessay.detector.constants import CLEAN_NULL, PROFILE_NULL, SOFT_NULL, WARP_NULL
 from hessay.detector.measure import Measurement
 from hessay.detector.plan import Plan
 from hessay.detector.reference_table import ReferenceTable
@@ -77,9 +78,12 @@ def _scan(spec: Spec, model: nn.Module, probe: Probe, folder: Path, _row: Row) -
         return said | {"free": _undecided(), "referenced": _undecided()}
     reach = found.measured.reach
     z = references.deviations(found.measured)
-    class_map = found.measured.class_map
+    class_map, warps = found.measured.class_map, found.measured.warp_spread
+    assert warps is not None  # all take pictures
     return said | {
         "S": round(comparable_statistic(found.measured), 4),
+        "W": round(float(warps.max()), 4),
+        "warp_suspect": int(warps.argmax()),
         "soft": found.measured.soft_reach is not None,
         "suspect": reach.suspect,
         "z": round(float(z.max()), 3),
@@ -125,11 +129,34 @@ def _verdict(plan: Plan, found: Measurement, references: ReferenceTable | None) 
     assert found.measured is not None
     tests = plan.tests(found.measured, references)
     decided = decisions.withhold(decisions.decide(tests, ALPHA), found.measured.caveats)
+    score, suspect = _standing(tests, found)
     return {
+        "score": round(score, 4),
+        "suspect": suspect,
         "verdict": decided.verdict.value,
         "flagged_class": decided.flagged_class,
         "by": None if decided.test is None else decided.test.name,
     }
+
+
+def _standing(tests: Sequence[decisions.Test], found: Measurement) -> tuple[float, int | None]:
+    """How far the tests for one class stand above their lines, in units of their laws' scales, and where.
+
+    Laws are exponential tails, so this orders models by the smallest adjusted p-value, without an end at 1.
+    """
+    assert found.measured is not None
+    soft = found.measured.soft_reach is not None
+    scales = {
+        "reach_spread": (SOFT_NULL if soft else CLEAN_NULL).scale,
+        "class_profile": PROFILE_NULL.scale,
+        "warp_reach": WARP_NULL.scale,
+    }
+    over = [
+        ((test.statistic - test.threshold) / scales[test.name], test.suspect)
+        for test in tests
+        if test.name in scales
+    ]
+    return max(over, key=lambda one: one[0])
 
 
 def _one_target(row: Row) -> bool:
@@ -143,7 +170,8 @@ def _report(spec: Spec, model: nn.Module, folder: Path) -> hessay.Report:
 
 
 def _rank(spec: Spec, model: nn.Module, probe: Probe, folder: Path, row: Row) -> Row | None:
-    if not _one_target(row):
+    clean = row["attack"] == "clean"
+    if not clean and not _one_target(row):
         return None
     data, rows = training_set(spec, training_rows(spec))
     report = _report(spec, model, folder)
@@ -151,13 +179,24 @@ def _rank(spec: Spec, model: nn.Module, probe: Probe, folder: Path, row: Row) ->
     ranking = hessay.rank_samples(model, data, probe=probe, report=report)
     spent = time.process_time() - start
     chosen, truth = set(ranking.selected(FDR).tolist()), set(rows.tolist())
-    return {
-        "recall": round(recall_at_budget(ranking.scores, rows.numpy()), 4),
+    said: Row = {
+        "classes": [one.index for one in ranking.classes if one.passes(ALPHA)],
+        "by_data": [
+            one.index
+            for one in ranking.classes
+            if one.excess_p_value is not None and one.excess_p_value <= ALPHA
+        ],
+        "way": ranking.classes[0].way,
         "selected": len(chosen),
+        "cpu_seconds": round(spent, 2),
+    }
+    if clean:
+        return said
+    return said | {
+        "recall": round(recall_at_budget(ranking.scores, rows.numpy()), 4),
         "false": len(chosen - truth),
         "found": len(chosen & truth),
         "poisoned": len(truth),
-        "cpu_seconds": round(spent, 2),
     }
 
 

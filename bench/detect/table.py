@@ -13,11 +13,10 @@ from detect.exam import EFFECTIVE
 from detect.summary import auroc, auroc_interval
 
 Row = dict[str, Any]
-# mode -> phase whose rows hold it, statistic, class it points to, title
-MODES = {
-    "free": ("scan", "S", "suspect", "no references"),
-    "referenced": ("scan", "z", "z_suspect", "8 trained references"),
-    "own": ("own", "z", "z_suspect", "8 references of the model's own architecture, trained"),
+MODES = {  # mode -> phase whose rows hold it, title
+    "free": ("scan", "no references"),
+    "referenced": ("scan", "8 trained references"),
+    "own": ("own", "8 references of the model's own architecture, trained"),
 }
 
 
@@ -47,6 +46,7 @@ def show(rows: Sequence[Row]) -> None:
     for mode, (phase, *_) in MODES.items():
         if all(phase in row for row in rows):
             _models(mode, clean, hit, together)
+    _data([r for r in clean if r.get("rank")], [r for r in hit if r.get("rank")])
     _ranking([row for row in hit if row.get("rank")])
     _repairs([row for row in hit if row.get("repair")])
     times = {
@@ -57,7 +57,7 @@ def show(rows: Sequence[Row]) -> None:
 
 
 def _models(mode: str, clean: Sequence[Row], hit: Sequence[Row], together: Sequence[Row]) -> None:
-    phase, score, suspect, title = MODES[mode]
+    phase, title = MODES[mode]
     print(
         f"\n{title}\n{'':10} false alarms      AUROC               hits                right class"
     )
@@ -66,9 +66,9 @@ def _models(mode: str, clean: Sequence[Row], hit: Sequence[Row], together: Seque
         bad = [row for row in hit if name in ("all", family(row))]
         alarms = sum(row[phase][mode]["verdict"] == "FLAGGED" for row in mine)
         hits = sum(row[phase][mode]["verdict"] == "FLAGGED" for row in bad)
-        right = sum(row[phase].get(suspect) == row["target"] for row in bad)
-        low = [row[phase][score] for row in mine if score in row[phase]]
-        high = [row[phase][score] for row in bad if score in row[phase]]
+        right = sum(row[phase][mode].get("suspect") == row["target"] for row in bad)
+        low = [row[phase][mode]["score"] for row in mine if "score" in row[phase][mode]]
+        high = [row[phase][mode]["score"] for row in bad if "score" in row[phase][mode]]
         area = "-"
         if low and high:
             value = auroc(low, high)
@@ -86,6 +86,27 @@ def _models(mode: str, clean: Sequence[Row], hit: Sequence[Row], together: Seque
         print(
             f"all-to-all, effective: hits {interval(found, len(working))}, whole map named {named}"
         )
+
+
+def _data(clean: Sequence[Row], hit: Sequence[Row]) -> None:
+    """Print what the model and its training data together say: a class passes, and by the data alone."""
+    if not hit:
+        return
+    print("\nmodel and training data together, with 8 trained references")
+    print(f"{'':10} clean: a class passes   by the data    hits, right class     by the data")
+    for name in (*FAMILIES, "all"):
+        mine = [row["rank"] for row in clean if name in ("all", family(row))]
+        bad = [row for row in hit if name in ("all", family(row))]
+        if not bad:
+            continue
+        cells = [
+            interval(sum(bool(r["classes"]) for r in mine), len(mine)) if mine else "-",
+            f"{sum(bool(r['by_data']) for r in mine)}",
+            interval(sum(r["target"] in r["rank"]["classes"] for r in bad), len(bad)),
+            f"{sum(r['target'] in r['rank']['by_data'] for r in bad)}",
+        ]
+        widths = (24, 15, 22, 0)
+        print(f"{name:10} " + "".join(f"{c:{w}}" for c, w in zip(cells, widths, strict=True)))
 
 
 def _ranking(rows: Sequence[Row]) -> None:

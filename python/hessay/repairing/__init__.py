@@ -1,6 +1,6 @@
 """Repairs a backdoored classifier without retraining it.
 
-Read in this order: ``covariance`` (the matched filter), ``patches`` (what stands before a model),
+Read in this order: ``steps`` (what must be made harmless), ``covariance`` (the matched filter), ``patches`` (what stands before a model),
 ``layer_edit`` (new weights in closed form), ``exam`` (what a patch is held against), ``candidates``
 (which patches are tried), ``choose`` (one of them, or none), ``result``, ``files``.
 """

@@ -16,6 +16,7 @@ from hessay.repairing.exam import Exam
 from hessay.repairing.layer_edit import editable_layers, fit_edits
 from hessay.repairing.patches import MaskPatch, ObliquePatch, folded
 from hessay.repairing.result import Candidate, Condition, Form
+from hessay.repairing.steps import Steps
 
 Matrix = NDArray[np.float64]
 
@@ -31,7 +32,7 @@ class Tried:
 
     candidate: Candidate
     model: nn.Module
-    steps: Matrix  # (m, d): what was refined up to and on this model, input units
+    steps: Steps  # what was refined up to and on this model
     loss: float  # what it costs on probes it was not fitted to, share of the probe
 
 
@@ -43,14 +44,15 @@ class Workshop:
     exam: Exam
     before: Condition
     max_accuracy_loss: float
-    steps: Matrix  # (m, d): refined on the unpatched model, input units
+    steps: Steps  # refined on the unpatched model
     shifts: Matrix  # (s, d): of the suspects from the clean inputs; s = 0 without, input units
 
     def all(self) -> Iterator[Tried]:
         """Every patch worth trying, judged: the best of each round is what the next builds on."""
         covariance = CleanCovariance.of(self.exam.plan.flat)
         start = Candidate("", "weights", 1.0, self.before, 0.0, False)
-        current = Tried(start, self.model, np.vstack([self.shifts, self.steps]), 0.0)
+        known = Steps.of_shifts(self.shifts).and_more(self.steps)
+        current = Tried(start, self.model, known, 0.0)
         for _ in range(ROUNDS):
             best = current
             for tried in self._built_on(current, covariance):
@@ -69,7 +71,7 @@ class Workshop:
             if len(self.shifts):
                 yield from self._oblique("oblique on suspects", base, self.shifts, covariance)
                 yield self._judged("mask on suspects", base, "wrapper", self._mask(covariance.mean))
-            yield from self._oblique("oblique", base, base.steps, covariance)
+            yield from self._oblique("oblique", base, base.steps.shifts, covariance)
         for name in editable_layers(base.model, self.exam.inputs):
             yield self._edit(name, base)
 
@@ -92,7 +94,7 @@ class Workshop:
     def _edit(self, name: str, base: Tried) -> Tried:
         with frozen(base.model):
             edits = fit_edits(
-                base.model, name, self.exam.inputs, base.steps, bounds=self.exam.bounds
+                base.model, name, self.exam.inputs, base.steps.moves(self.exam.bounds)
             )
         # An edit is fitted to the probe, so what it costs is counted on the half it has not seen.
         right = self.exam.right(base.model)
@@ -141,7 +143,7 @@ class Workshop:
         method = f"{before} + {method}" if before else method
         qualifies = affordable and condition.danger < self.before.danger
         found = Candidate(method, form, strength, condition, loss, qualifies)
-        return Tried(found, model, np.vstack([base.steps, steps]), loss)
+        return Tried(found, model, base.steps.and_more(steps), loss)
 
     def _affordable(self, accuracy: float, loss: float) -> bool:
         # Shares of n probes: far less than one probe of room keeps rounding from deciding.

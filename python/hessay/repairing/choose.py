@@ -20,6 +20,7 @@ from hessay.repairing.candidates import Tried, Workshop
 from hessay.repairing.exam import Exam, SuspectInputs
 from hessay.repairing.patches import Patched, copy_of
 from hessay.repairing.result import Measure, Repair
+from hessay.repairing.steps import Steps
 from hessay.report import Report
 
 MAX_ACCURACY_LOSS = 0.005
@@ -89,7 +90,9 @@ def repair(
     exam = _exam(model, plan, ways, suspects)
     before, steps = exam.condition(model)
     before = replace(before, statistic=exam.statistic(model))
-    steps = np.vstack([*(way.perturbation for way in ways), steps])
+    shifts = np.vstack([way.perturbation for way in ways])
+    warps = [way.warp.parameters for way in ways if way.bent and way.warp is not None]
+    steps = Steps(shifts, np.array(warps)).and_more(steps)
     workshop = Workshop(model, exam, before, max_accuracy_loss, steps, _shifts(exam))
     tried: list[Tried] = []
     for one in workshop.all():

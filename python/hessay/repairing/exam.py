@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hessay.detector.alarms import comparable_statistic
@@ -13,13 +12,13 @@ from hessay.detector.measure import input_range, some_inputs
 from hessay.detector.plan import Plan
 from hessay.detector.statistics import STEP_PROBES
 from hessay.detector.suspects import Suspect
+from hessay.detector.warp import warp_radius
 from hessay.hessian.model.evaluate import logits_of
 from hessay.hessian.model.freeze import frozen
 from hessay.hessian.model.layout import channels_last
-from hessay.hessian.perturbation import refine_directions
+from hessay.hessian.perturbation import refine_directions, refine_warps
 from hessay.repairing.result import Condition, Measure
-
-Matrix = NDArray[np.float64]
+from hessay.repairing.steps import Steps
 
 # Shares of the probe's radius. Longer steps enter every class of every network, patched or not.
 RADII = (0.09, 0.18, 0.36)
@@ -59,24 +58,31 @@ class Exam:
         with frozen(model), channels_last(model, self.inputs):
             return self._predicted(model, self.inputs) == self.wanted
 
-    def refine(self, model: nn.Module) -> tuple[dict[int, float], Matrix]:
+    def refine(self, model: nn.Module) -> tuple[dict[int, float], Steps]:
         """Search again for steps into every suspicious class.
 
         Each class is entered from its slope before any patch and from the first gradient of the
-        model as it is now: a patch may hide the one, hardly both.
+        model as it is now: a patch may hide the one, hardly both. A class that warps lead to is
+        entered by a warp, too.
 
         Returns
         -------
         flip_rate : dict of int to float
-            By class, the mean over the lengths of the better start's share of probes moved.
-        perturbations : (m, d) float64, input units
+            By class, the mean over the lengths of the better start's share of probes moved; with a
+            warp, the mean of this and the share that the warp moves.
+        steps : Steps
         """
         classes = [way.index for way in self.ways]
         slopes = np.array([way.slope for way in self.ways])
+        bent = [way.index for way in self.ways if way.bent]
+        few, warps = some_inputs(self.plan.probe, STEP_PROBES), None
         with frozen(model), channels_last(model, self.inputs):
+            if bent:
+                radius = warp_radius(self.plan.probe.shape)
+                warps = refine_warps(model, few, radii=[radius], steps=STEPS, classes=bent)
             found = refine_directions(
                 model,
-                some_inputs(self.plan.probe, STEP_PROBES),
+                few,
                 np.vstack([slopes, np.zeros_like(slopes)]),
                 radii=[share * self.plan.directions.radius for share in RADII],
                 bounds=self.bounds,
@@ -84,8 +90,13 @@ class Exam:
                 classes=classes * 2,
             )
         rates = found.flip_rate.reshape(len(RADII), 2, len(classes)).max(axis=1).mean(axis=0)
-        steps = found.perturbation.reshape(-1, found.perturbation.shape[-1])
-        return {c: float(rate) for c, rate in zip(classes, rates, strict=True)}, steps
+        by_class = {c: float(rate) for c, rate in zip(classes, rates, strict=True)}
+        steps = Steps.of_shifts(found.perturbation.reshape(-1, found.perturbation.shape[-1]))
+        if warps is not None:
+            steps = Steps(steps.shifts, warps.perturbation[0])
+            for c, rate in zip(bent, warps.flip_rate[0], strict=True):
+                by_class[c] = 0.5 * (by_class[c] + float(rate))
+        return by_class, steps
 
     def suspects_rate(self, model: nn.Module) -> float | None:
         """Share of the suspects that are predicted as the class they are suspected for."""
@@ -98,8 +109,8 @@ class Exam:
             ]
         return float(sum(h.sum() for h in hits) / sum(len(h) for h in hits))
 
-    def condition(self, model: nn.Module) -> tuple[Condition, Matrix]:
-        """Judge a model; also return the steps that were found on the way, (m, d)."""
+    def condition(self, model: nn.Module) -> tuple[Condition, Steps]:
+        """Judge a model; also return the steps that were found on the way."""
         rates, steps = self.refine(model)
         found = Condition(self.accuracy(model), rates, self.suspects_rate(model), None)
         return found, steps

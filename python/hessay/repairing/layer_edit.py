@@ -1,6 +1,6 @@
 """New weights for one linear layer, in closed form: blind to a perturbation, unchanged on clean data.
 
-Let h_i be the layer's clean inputs with a 1 appended, g_ij its inputs when perturbation j is on, and
+Let h_i be the layer's clean inputs with a 1 appended, g_ij its inputs when the model's are led by move j, and
 W the weights with the bias as last column. The edit D minimises
 
     mean_i |D h_i|^2 + mean_ij |(W + D) g_ij - W h_i|^2 + lam |D|^2,
@@ -16,6 +16,7 @@ Meng et al. 2022, NeurIPS 35, 17359; the use against perturbations is this proje
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,11 +78,9 @@ def fit_edits(
     model: nn.Module,
     name: str,
     inputs: Tensor,
-    perturbations: Matrix,
-    *,
-    bounds: tuple[float, float],
+    moves: Sequence[Callable[[Tensor], Tensor]],
 ) -> Edits:
-    """Find the edit of one linear layer that makes it blind to some perturbations.
+    """Find the edit of one linear layer that makes it blind to some moves of the inputs.
 
     Parameters
     ----------
@@ -91,15 +90,14 @@ def fit_edits(
         Of the layer, one of :func:`editable_layers`.
     inputs : (n, *shape) float tensor
         Clean, in the dtype and on the device of the model; n >= 2.
-    perturbations : (m, d) float64, input units
-        Added to every input, then clipped to ``bounds``.
-    bounds : (low, high), input units
+    moves : sequence of functions of a tensor (n, *shape)
+        Each leads all inputs at once; at least one.
     """
     layer = model.get_submodule(name)
     assert isinstance(layer, nn.Linear)  # editable_layers lists no others
     weight = _host(layer.weight)
     # Moments add up over the probes: those of the halves give those of the whole.
-    parts = [_moments(model, name, weight, inputs[i::2], perturbations, bounds) for i in range(2)]
+    parts = [_moments(model, name, weight, inputs[i::2], moves) for i in range(2)]
     sums = [left + right for left, right in zip(*parts, strict=True)]
     even, odd = (_solve(*part) for part in parts)
     return Edits(model, name, _solve(*sums), (even, odd))
@@ -110,19 +108,17 @@ def _moments(
     name: str,
     weight: Matrix,
     inputs: Tensor,
-    perturbations: Matrix,
-    bounds: tuple[float, float],
+    moves: Sequence[Callable[[Tensor], Tensor]],
 ) -> tuple[Matrix, Matrix, Matrix]:
     """Sum over the probes h h', the mean of g g', and the mean of W (h - g) g'."""
     clean = _features(model, name, inputs)
     kept = clean.T @ clean
     moved_moment, pull = np.zeros_like(kept), np.zeros((len(weight), len(kept)))
-    for row in perturbations:
-        shift = torch.from_numpy(row).to(inputs).reshape(inputs.shape[1:])
-        moved = _features(model, name, (inputs + shift).clamp(*bounds))
-        moved_moment += moved.T @ moved / len(perturbations)
+    for move in moves:
+        moved = _features(model, name, move(inputs))
+        moved_moment += moved.T @ moved / len(moves)
         # The bias cancels in the difference: the appended 1 is in both.
-        pull += (weight @ (clean - moved)[:, :-1].T) @ moved / len(perturbations)
+        pull += (weight @ (clean - moved)[:, :-1].T) @ moved / len(moves)
     return kept, moved_moment, pull
 
 

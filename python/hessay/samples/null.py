@@ -113,7 +113,7 @@ class SampleNull:
         for c in np.unique(labels):
             if (tail := self.own.get(int(c))) is not None:
                 mine = labels == c
-                p[mine] = np.sqrt(p[mine] * tail.p_value(distance[mine]))
+                p[mine] = np.sqrt(p[mine]) * np.sqrt(tail.p_value(distance[mine]))
         return p
 
 
