@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from torch import nn
 
 from hessay.detector.plan import Plan, Progress
-from hessay.detector.suspects import Suspect, find_suspects
+from hessay.detector.suspects import RADII, Suspect, find_suspects
 from hessay.errors import ArgumentError, ShapeError
 from hessay.hessian.model.evaluate import like_model, logits_of
 from hessay.hessian.model.freeze import frozen
 from hessay.loading import model_digest
 from hessay.probe import as_probe
 from hessay.repairing.candidates import Tried, Workshop
-from hessay.repairing.exam import Exam, SuspectInputs
+from hessay.repairing.exam import Exam, SuspectInputs, radii_that_count
 from hessay.repairing.patches import Patched, copy_of
 from hessay.repairing.result import Measure, Repair
 from hessay.repairing.steps import Steps
@@ -90,7 +90,7 @@ def repair(
     exam = _exam(model, plan, ways, suspects)
     before, steps = exam.condition(model)
     before = replace(before, statistic=exam.statistic(model))
-    shifts = np.vstack([way.perturbation for way in ways])
+    shifts = np.vstack([way.perturbation[: radii_that_count(RADII)] for way in ways])
     warps = [way.warp.parameters for way in ways if way.bent and way.warp is not None]
     steps = Steps(shifts, np.array(warps)).and_more(steps)
     workshop = Workshop(model, exam, before, max_accuracy_loss, steps, _shifts(exam))

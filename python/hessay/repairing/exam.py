@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,14 @@ from hessay.repairing.steps import Steps
 # Shares of the probe's radius. Longer steps enter every class of every network, patched or not.
 RADII = (0.09, 0.18, 0.36)
 STEPS = 6  # at each length
+# The longest step a patch has to make harmless. Longer ones enter a class through features of its own, which
+# a patch cannot take away without its accuracy.
+PATCHED = 0.18
+
+
+def radii_that_count(radii: Sequence[float]) -> int:
+    """Of lengths in ascending order, count those that a patch has to make harmless."""
+    return sum(radius <= PATCHED for radius in radii)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,7 +100,8 @@ class Exam:
             )
         rates = found.flip_rate.reshape(len(RADII), 2, len(classes)).max(axis=1).mean(axis=0)
         by_class = {c: float(rate) for c, rate in zip(classes, rates, strict=True)}
-        steps = Steps.of_shifts(found.perturbation.reshape(-1, found.perturbation.shape[-1]))
+        short = found.perturbation[: radii_that_count(RADII)]
+        steps = Steps.of_shifts(short.reshape(-1, short.shape[-1]))
         if warps is not None:
             steps = Steps(steps.shifts, warps.perturbation[0])
             for c, rate in zip(bent, warps.flip_rate[0], strict=True):
