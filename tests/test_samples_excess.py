@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,8 +19,11 @@ from hessay import attacks, training
 from hessay.detector.suspects import Suspect, find_suspects
 from hessay.hessian.model.freeze import frozen
 from hessay.probe import Probe
+from hessay.samples.examine import Answers, Examiner
 from hessay.samples.excess import RANKS, _at_least, excess_p_value
 from hessay.samples.hidden import HiddenFilter
+from hessay.samples.null import SampleNull
+from hessay.samples.stretch import unstretched
 from hessay.samples.ways import Way, ways_into
 from ranking_case import Case, case_of
 
@@ -224,3 +228,45 @@ def test_the_data_alone_can_speak_against_a_class(case: Case) -> None:
     assert any("the model alone would pass" in reason for reason in found.reasons)
     assert np.isin(found.selected(0.05), rows).mean() > 0.8
     assert first.chance == pytest.approx(2 * first.excess_p_value)
+
+
+# ---- what training did to samples ----
+
+
+def examined(stretch: dict[int, float], n: int = 4000) -> tuple[Examiner, Answers]:
+    """Four classes, each with a way; samples of class c are stretch[c] times as far out as its probes."""
+    rng = np.random.default_rng(SEED)
+    probe_labels, labels = np.arange(400) % 4, np.arange(n) % 4
+    clean = rng.normal(size=(400, 4))
+    values = rng.normal(size=(n, 4))
+    for c, factor in stretch.items():
+        values[labels == c, c] *= factor
+    nulls = tuple(SampleNull.fit(column, probe_labels, 4) for column in clean.T)
+    standard = [null.standardise(v, labels) for null, v in zip(nulls, values.T, strict=True)]
+    ways = [SimpleNamespace(index=c) for c in range(4)]
+    examiner = SimpleNamespace(ways=ways, nulls=nulls, clean=clean, probe_labels=probe_labels)
+    none = np.zeros((n, 4))
+    answers = Answers(labels, True, np.stack(standard, axis=1), none, none)
+    return examiner, answers  # type: ignore[return-value]
+
+
+def test_what_training_did_to_other_classes_is_taken_out() -> None:
+    examiner, found = examined(dict.fromkeys(range(4), 1.6))
+    changed = unstretched(examiner, found)
+    for c in range(4):
+        mine = found.labels == c
+        ratio = found.standard[mine, c] / changed[mine, c]
+        assert ratio == pytest.approx(ratio[0])
+        assert ratio[0] == pytest.approx(1.6, rel=0.15)  # quantiles of 100 probes
+        assert np.array_equal(changed[~mine, c], found.standard[~mine, c])
+
+
+def test_poison_in_one_class_hides_nothing_in_it_and_shrinks_nothing_elsewhere() -> None:
+    examiner, found = examined({2: 30.0})
+    changed = unstretched(examiner, found)
+    for c in range(4):
+        mine = found.labels == c
+        assert changed[mine, c] == pytest.approx(found.standard[mine, c], rel=0.15)
+    # Training never pulls samples in: nothing is made larger than it is.
+    examiner, found = examined(dict.fromkeys(range(4), 0.5))
+    assert np.array_equal(unstretched(examiner, found), found.standard)

@@ -31,7 +31,7 @@ class Collected:
             all(b.labelled for b in self.batches),
             *(
                 np.concatenate([getattr(b, name) for b in self.batches])
-                for name in ("standard", "share", "p_values", "margin_drop")
+                for name in ("standard", "share", "margin_drop")
             ),
         )
 
@@ -83,6 +83,20 @@ def scores_of(
     z = found.standard[rows, against]
     examined = np.isin(found.labels, suspicious)
     return np.where(examined, _positive(z), -_positive(-z)), against
+
+
+def p_values_of(
+    found: Answers, suspicious: Sequence[int], examiner: Examiner
+) -> NDArray[np.float64]:
+    """How often clean samples of the same label carry as much of the way into it; 1 elsewhere, (N,)."""
+    p_values = np.ones(len(found.labels))
+    for j, way in enumerate(examiner.ways):
+        if way.index in suspicious:
+            mine, null = found.labels == way.index, examiner.nulls[j]
+            labels = found.labels[mine]
+            values = null.centre[labels] + null.spread * found.standard[mine, j]
+            p_values[mine] = null.p_value(values, labels)
+    return p_values
 
 
 def _positive(z: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -30,9 +30,6 @@ class Answers:
     labelled: bool  # whether they came with the data
     standard: NDArray[np.float64]  # (m, k): the statistic, in deviations from the label's class
     share: NDArray[np.float64]  # (m, k): of the way's change that the input carries
-    p_values: NDArray[
-        np.float64
-    ]  # (m, k): of clean samples of the label; 1 where it is not the way's
     margin_drop: NDArray[np.float64]  # (m, k) logits; NaN where it was not asked
 
 
@@ -110,18 +107,17 @@ class Examiner:
         if self.hidden is not None and seen is not None:
             share = self.hidden.respond(seen.values, labels)
             value = value + _standardised(self.hidden_nulls, share, labels)
-        p_values, drop = np.ones(value.shape), np.full(value.shape, np.nan)
+        drop = np.full(value.shape, np.nan)
         for j, way in enumerate(self.ways):
             mine = np.flatnonzero(labels == way.index)
             if len(mine) == 0:
                 continue
-            p_values[mine, j] = self.nulls[j].p_value(value[mine, j], labels[mine])
             if way.index not in self.explained:
-                mine = mine[p_values[mine, j] <= EXPLAINED]
+                mine = mine[self.nulls[j].p_value(value[mine, j], labels[mine]) <= EXPLAINED]
             if len(mine) > 0:
                 drop[mine, j] = self._margin_drop(inputs[mine], way, response.share[mine, j])
         standard = _standardised(self.nulls, value, labels)
-        return Answers(labels, targets is not None, standard, response.share, p_values, drop)
+        return Answers(labels, targets is not None, standard, response.share, drop)
 
     def _margin_drop(
         self, inputs: Tensor, way: Way, share: NDArray[np.float64]

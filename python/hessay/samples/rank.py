@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from torch import nn
@@ -14,11 +15,12 @@ from hessay.hessian.model.layout import channels_last
 from hessay.loading import model_digest
 from hessay.probe import as_probe
 from hessay.report import Report
-from hessay.samples.collected import Collected, class_excess, scores_of
+from hessay.samples.collected import Collected, class_excess, p_values_of, scores_of
 from hessay.samples.examine import Examiner
 from hessay.samples.null import MIN_OF_CLASS
 from hessay.samples.ranking import CLASS_LEVEL, Ranking, SuspectClass
 from hessay.samples.stream import Digest, stream
+from hessay.samples.stretch import unstretched
 from hessay.samples.ways import RADIUS, ways_into
 from hessay.verdict import Verdict
 
@@ -132,6 +134,7 @@ def rank_samples(
             collected.add(examiner.examine(inputs, targets))
             tell(f"{collected.rows} samples", 0.5)
     found = collected.all()
+    found = replace(found, standard=unstretched(examiner, found))
     excess = class_excess(examiner, found)
     suspicious = _suspicious(by_scan, excess if searched else None, everyone=given or not searched)
     scores, against = scores_of(found, suspicious, examiner)
@@ -158,7 +161,7 @@ def rank_samples(
         own_class[one.index] = one.chance
     tell("done", 1.0)
     examined = np.isin(found.labels, suspicious)
-    p_values = np.where(examined, found.p_values[rows, against], 1.0)
+    p_values = p_values_of(found, suspicious, examiner)
     return Ranking(
         scores=scores,
         p_values=np.maximum(p_values, own_class[found.labels]),
