@@ -1,11 +1,11 @@
 """Examine the detector on models it was not tuned on, and set it beside the published defences.
 
-    python bench/bench_detect.py --exam [--draw 2] [--only TEXT] [--jobs 2] [--cache DIR] [--phases scan own rank repair]
+    python bench/bench_detect.py --exam [--draw 2] [--only TEXT] [--jobs 2] [--cache DIR] [--phases scan own rank repair repair_data]
     python bench/bench_detect.py --compare [--only mlp-784-256] [--count 10] [--cache DIR]
 
 --exam trains the population of bench/zoo/examination.py, scans every model without references and
-with eight networks trained on a holdout, ranks the training samples of effectively poisoned ones and
-repairs them, prints the table and, when the population is whole, writes bench/zoo/examination-DRAW.json.
+with eight networks trained on a holdout, ranks the training samples of clean and of effectively poisoned ones,
+repairs the latter from the probe alone and with the samples that were selected, prints the table and, when the population is whole, writes bench/zoo/examination-DRAW.json.
 Resumable: weights and rows are kept in the cache, one file a model. ``--only nets-attention`` examines
 one architecture in some minutes. --compare is bench/detect/compare.py.
 """

@@ -34,7 +34,8 @@ ALPHA = 0.01
 FDR = 0.05
 EFFECTIVE = 0.5  # attack success from which a poisoned model counts
 N_REFERENCES = 8
-PHASES = ("scan", "own", "rank", "repair")
+MOST_SUSPECTS = 100  # handed to a repair, the most suspicious first
+PHASES = ("scan", "own", "rank", "repair", "repair_data")
 UNSEEN = slice(2000, 8000)  # test pictures on which accuracy and attack success are measured
 
 
@@ -203,12 +204,36 @@ def _rank(spec: Spec, model: nn.Module, probe: Probe, folder: Path, row: Row) ->
 def _repair(spec: Spec, model: nn.Module, probe: Probe, folder: Path, row: Row) -> Row | None:
     if not _one_target(row):
         return None
+    return _repaired(spec, model, probe, _report(spec, model, folder), None)
+
+
+def _repair_data(spec: Spec, model: nn.Module, probe: Probe, folder: Path, row: Row) -> Row | None:
+    """Repair with the training samples that the ranking selects; from the probe alone where there are none."""
+    if not _one_target(row):
+        return None
     report = _report(spec, model, folder)
+    data, _ = training_set(spec, training_rows(spec))
+    ranking = hessay.rank_samples(model, data, probe=probe, report=report)
+    chosen = ranking.selected(FDR)[:MOST_SUSPECTS].tolist()
+    suspects = Probe(data.inputs[chosen], data.targets[chosen]) if chosen else None
+    return _repaired(spec, model, probe, report, suspects)
+
+
+def _repaired(
+    spec: Spec,
+    model: nn.Module,
+    probe: Probe,
+    report: hessay.Report,
+    suspects: Probe | None,
+) -> Row:
     backdoor = _backdoor(spec)
     data = load_dataset("fashion-mnist", seed=spec.seed % 2)
     inputs, targets = data.test_inputs[UNSEEN], data.test_targets[UNSEEN]
     start = time.process_time()
-    fixed = hessay.repair(model, probe, report)
+    classes = None
+    if suspects is not None:  # the data may speak against a class that the scan does not
+        classes = sorted({int(c) for c in suspects.class_numbers})  # type: ignore[union-attr]
+    fixed = hessay.repair(model, probe, report, suspects=suspects, classes=classes)
     return {
         "cpu_seconds": round(time.process_time() - start, 2),
         "accepted": fixed.accepted,
@@ -240,4 +265,5 @@ _STEPS: dict[str, Callable[[Spec, nn.Module, Probe, Path, Row], Row | None]] = {
     "own": _own,
     "rank": _rank,
     "repair": _repair,
+    "repair_data": _repair_data,
 }

@@ -48,7 +48,8 @@ def show(rows: Sequence[Row]) -> None:
             _models(mode, clean, hit, together)
     _data([r for r in clean if r.get("rank")], [r for r in hit if r.get("rank")])
     _ranking([row for row in hit if row.get("rank")])
-    _repairs([row for row in hit if row.get("repair")])
+    _repairs("repair", "repair from the probe alone", hit)
+    _repairs("repair_data", "repair with the training samples that the ranking selects", hit)
     times = {
         name: [r.get("own", r["scan"])["cpu_seconds"] for r in rows if family(r) == name]
         for name in FAMILIES
@@ -128,13 +129,14 @@ def _ranking(rows: Sequence[Row]) -> None:
         )
 
 
-def _repairs(rows: Sequence[Row]) -> None:
+def _repairs(phase: str, title: str, hit: Sequence[Row]) -> None:
+    rows = [row for row in hit if row.get(phase)]
     if not rows:
         return
-    print("\nrepair from the probe alone")
+    print(f"\n{title}")
     print(f"{'':10} attack success before / after    largest    accuracy lost   repaired   CPU s")
     for name in FAMILIES:
-        mine = [row["repair"] for row in rows if family(row) == name]
+        mine = [row[phase] for row in rows if family(row) == name]
         if not mine:
             continue
         before = float(np.mean([r["success_before"] for r in mine]))
