@@ -15,7 +15,7 @@ from detection import SEED, Nets
 from hessay import attacks, training
 from hessay.detector.alarms import ALL_CLASSES, ONE_CLASS
 from hessay.detector.calibration import CleanNull
-from hessay.detector.constants import WARP_NULL
+from hessay.detector.constants import SOFT_WARP_NULL, WARP_NULL
 from hessay.detector.measure import Measured
 from hessay.detector.plan import Plan
 from hessay.detector.suspects import find_suspects
@@ -49,11 +49,13 @@ def measured(model: nn.Module, probe: Probe) -> Measured:
 
 def test_the_law_is_that_of_the_committed_population() -> None:
     document = json.loads(POPULATION.read_text("utf-8"))
-    clean = [row["W"] for row in document["models"] if row["attack"] == "clean"]
-    null = CleanNull.fit(clean, 10)
-    assert WARP_NULL.n_models == len(clean)
-    assert WARP_NULL.start == pytest.approx(null.start, abs=1e-4)
-    assert WARP_NULL.scale == pytest.approx(null.scale, abs=1e-4)
+    clean = [row for row in document["models"] if row["attack"] == "clean"]
+    for law, soft in ((WARP_NULL, False), (SOFT_WARP_NULL, True)):
+        kind = [row["W"] for row in clean if row["soft"] is soft]
+        null = CleanNull.fit(kind, 10)
+        assert law.n_models == len(kind)
+        assert law.start == pytest.approx(null.start, abs=1e-4)
+        assert law.scale == pytest.approx(null.scale, abs=1e-4)
 
 
 def test_shares_are_compared_with_the_median_class() -> None:

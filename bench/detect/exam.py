@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
 from own_architecture import own_references, plan_of
 from population import Spec, build, reference_holdout
-from torch import nn
+from torch import Tensor, nn
 
 import hessay
 from detect.case import training_rows, training_set
@@ -20,10 +20,11 @@ from detect.summary import recall_at_budget
 from hessay.attacks import Backdoor, poison, success_rate
 from hessay.detector import decide as decisions
 from hessay.detector.alarms import comparable_statistic
-from hessay.detector.constants import CLEAN_NULL, PROFILE_NULL, SOFT_NULL, WARP_NULL
+from hessay.detector.constants import CLEAN_NULL, PROFILE_NULL, SOFT_NULL
 from hessay.detector.measure import Measurement
 from hessay.detector.plan import Plan
 from hessay.detector.reference_table import ReferenceTable
+from hessay.detector.warp import warp_null
 from hessay.probe import Probe
 from hessay.reference_models import ReferenceModels
 from hessay.references import train_references
@@ -150,7 +151,7 @@ def _standing(tests: Sequence[decisions.Test], found: Measurement) -> tuple[floa
     scales = {
         "reach_spread": (SOFT_NULL if soft else CLEAN_NULL).scale,
         "class_profile": PROFILE_NULL.scale,
-        "warp_reach": WARP_NULL.scale,
+        "warp_reach": warp_null(soft).scale,
     }
     over = [
         ((test.statistic - test.threshold) / scales[test.name], test.suspect)
@@ -165,20 +166,29 @@ def _one_target(row: Row) -> bool:
     return single and (row["attack_success"] or 0.0) >= EFFECTIVE
 
 
+@lru_cache(maxsize=1)  # the phases of one model follow each other
 def _report(spec: Spec, model: nn.Module, folder: Path) -> hessay.Report:
     plan, references = _plan(spec.seed % 2, folder)
     return plan.scan(model, references, "")
+
+
+@lru_cache(maxsize=1)
+def _ranking(
+    spec: Spec, model: nn.Module, probe: Probe, folder: Path
+) -> tuple[hessay.Ranking, Probe, Tensor, float]:
+    """Rank the training set: the ranking, the set, its poisoned rows, and the CPU seconds."""
+    data, rows = training_set(spec, training_rows(spec))
+    report = _report(spec, model, folder)
+    start = time.process_time()
+    ranking = hessay.rank_samples(model, data, probe=probe, report=report)
+    return ranking, data, rows, time.process_time() - start
 
 
 def _rank(spec: Spec, model: nn.Module, probe: Probe, folder: Path, row: Row) -> Row | None:
     clean = row["attack"] == "clean"
     if not clean and not _one_target(row):
         return None
-    data, rows = training_set(spec, training_rows(spec))
-    report = _report(spec, model, folder)
-    start = time.process_time()
-    ranking = hessay.rank_samples(model, data, probe=probe, report=report)
-    spent = time.process_time() - start
+    ranking, _, rows, spent = _ranking(spec, model, probe, folder)
     chosen, truth = set(ranking.selected(FDR).tolist()), set(rows.tolist())
     said: Row = {
         "classes": [one.index for one in ranking.classes if one.passes(ALPHA)],
@@ -212,8 +222,7 @@ def _repair_data(spec: Spec, model: nn.Module, probe: Probe, folder: Path, row: 
     if not _one_target(row):
         return None
     report = _report(spec, model, folder)
-    data, _ = training_set(spec, training_rows(spec))
-    ranking = hessay.rank_samples(model, data, probe=probe, report=report)
+    ranking, data, *_ = _ranking(spec, model, probe, folder)
     chosen = ranking.selected(FDR)[:MOST_SUSPECTS].tolist()
     suspects = Probe(data.inputs[chosen], data.targets[chosen]) if chosen else None
     return _repaired(spec, model, probe, report, suspects)

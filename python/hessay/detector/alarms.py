@@ -13,12 +13,12 @@ from hessay.detector.constants import (
     MAP_NULL,
     PROFILE_NULL,
     SOFT_NULL,
-    WARP_NULL,
 )
 from hessay.detector.decide import Test
 from hessay.detector.measure import Measured
 from hessay.detector.pair_law import pair_threshold
 from hessay.detector.reference_table import ReferenceTable
+from hessay.detector.warp import warp_null
 
 ONE_CLASS = 0.8  # share of alpha for one target (or several); the rest for a map of all classes
 ALL_CLASSES = 1.0 - ONE_CLASS
@@ -121,7 +121,8 @@ def rank_test(
     what = "all classes together" if suspect is None else f"class {suspect}"
     standing = max(by_class, moved)
     if table.warp_reaches is not None and measured.warp_spread is not None:
-        bent = float(measured.warp_spread.max()) / WARP_NULL.threshold(alpha, n_classes)
+        law = warp_null(measured.soft_reach is not None)
+        bent = float(measured.warp_spread.max()) / law.threshold(alpha, n_classes)
         if bent > standing:
             standing, suspect = bent, int(measured.warp_spread.argmax())
             what = f"what a warp of the pictures does to class {suspect}"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hessay.detector.calibration import CleanNull
-from hessay.detector.constants import MAP_NULL, OWN_PROFILE_NULL, PROFILE_NULL, WARP_NULL
+from hessay.detector.constants import MAP_NULL, OWN_PROFILE_NULL, PROFILE_NULL
 from hessay.detector.measure import Measured
 from hessay.detector.pair_law import pair_threshold
 from hessay.detector.pairs import MIN_PAIR_REFERENCES, fit_pairs, left_out_pairs
@@ -22,6 +22,7 @@ from hessay.detector.profile import (
     fit_profile,
     left_out,
 )
+from hessay.detector.warp import warp_null
 from hessay.errors import ArgumentError
 
 UNLIKE = 5.0  # robust standard deviations of a bystander beyond which two trainings were not alike
@@ -175,7 +176,8 @@ class ReferenceTable:
         )
         if self.warp_reaches is not None and measured.warp_spread is not None:
             bent = np.append(self.warp_reaches, measured.warp_spread.max())
-            scores = np.maximum(scores, bent / WARP_NULL.threshold(level, n_classes))
+            law = warp_null(measured.soft_reach is not None)
+            scores = np.maximum(scores, bent / law.threshold(level, n_classes))
         if self.log_pairs is not None and not self.pairs_untested(measured):
             pairs = left_out_pairs(np.concatenate([self.log_pairs, [measured.log_pairs]]))
             scores = np.maximum(scores, pairs / pair_threshold(k, n_classes, level))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from hessay.detector.constants import WARP_NULL
 from hessay.detector.decide import Test
 from hessay.detector.measure import Measured
+from hessay.detector.warp import warp_null
 
 WARPS = 0.1  # share of alpha
 
@@ -20,8 +20,10 @@ def warp_test(
     if spread is None:
         return None
     suspect, largest, weight = int(spread.argmax()), float(spread.max()), share * WARPS
-    threshold = WARP_NULL.threshold(weight * alpha, n_classes)
-    p_value = WARP_NULL.p_value(largest, n_classes)
+    soft = measured.soft_reach is not None
+    null = warp_null(soft)
+    threshold = null.threshold(weight * alpha, n_classes)
+    p_value = null.p_value(largest, n_classes)
     held = f"W = {largest:.2f}, threshold {threshold:.2f}, p = {p_value:.2g}"
     return Test(
         name="warp_reach",
@@ -30,7 +32,8 @@ def warp_test(
         p_value=p_value,
         weight=weight,
         suspect=suspect,
-        law=f"p-value from the law of W over {WARP_NULL.n_models} clean models, {WARP_NULL.describe()}",
+        law=f"p-value from the law of W over {null.n_models} clean {'soft ' if soft else ''}models, "
+        f"{null.describe()}",
         alarm=f"one smooth warp of the pictures leads to class {suspect} far more than warps lead to the "
         f"median class: {held}",
         calm=f"no smooth warp of the pictures leads to one class far more than to the others ({held})",
