@@ -55,8 +55,10 @@ def test_the_verdict_and_s_do_not_need_the_table_of_pairs(
     assert {item.name for item in with_pairs.evidence if item.decides} == {
         "reach_spread",
         "class_map_excess",
+        "warp_reach",
     }
-    assert [item.name for item in without.evidence if item.decides] == ["reach_spread"]
+    names = [item.name for item in without.evidence if item.decides]
+    assert names == ["reach_spread", "warp_reach"]
     assert any("all-to-all backdoors were not tested for" in reason for reason in without.reasons)
     if not poisoned:
         assert "an all-to-all backdoor (every class moved to another one)" in without.not_excluded

@@ -210,7 +210,7 @@ def test_a_source_specific_backdoor_is_flagged_with_its_pair_beside_networks_tra
 ) -> None:
     report = hessay.scan(family.poisoned, family.probe, references=family.references)
     decided = {item.name: item for item in report.evidence if item.decides}
-    assert set(decided) == {"class_profile", "class_map_excess", "pair_reach"}
+    assert set(decided) == {"class_profile", "class_map_excess", "warp_reach", "pair_reach"}
     assert report.verdict is Verdict.FLAGGED
     assert report.flagged_class == GOAL
     assert report.settings["source_class"] == SOURCE

@@ -63,6 +63,7 @@ def test_a_scan_with_references_compares_classes_with_themselves(
     assert {item.name for item in loose.evidence if item.decides} == {
         "class_profile",
         "class_map_excess",
+        "warp_reach",
     }
 
 

@@ -17,8 +17,11 @@ from PIL import Image
 from pyarrow import parquet
 from safetensors.torch import save_file
 
+import hessay
 from detection import ARCH, SEED, TARGET, Nets
 from hessay import attacks, cli, training
+from hessay.detector.suspects import find_suspects
+from hessay.loading import load_model
 from hessay.store import Store
 
 PAGE = Path(__file__).parents[1] / "docs/how-to/watch-arriving-data.md"
@@ -114,7 +117,7 @@ def test_the_page_sees_the_days_that_are_poisoned(
     assert f"```\n{capfd.readouterr().out}```" in page
 
 
-def test_a_batch_is_ranked_once_and_as_rank_ranks_it(
+def test_a_batch_is_ranked_once_by_the_ways_into_the_classes_that_are_suspicious(
     here: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     arrive(here, "clean.npz")
@@ -122,9 +125,11 @@ def test_a_batch_is_ranked_once_and_as_rank_ranks_it(
     assert len(capfd.readouterr().out.splitlines()) == 1
     assert watch() == 0  # nothing new
     assert capfd.readouterr().out == ""
-    given = ("rank", "model.safetensors", "--arch", ARCH, "--data", "clean.npz")
-    cli.main([*given, "--probe", "probe.npz", "--json"])
-    alone = json.loads(capfd.readouterr().out)
+    model, probe = load_model("model.safetensors", ARCH), hessay.Probe.load("probe.npz")
+    suspects = find_suspects(model, probe)
+    alone = json.loads(
+        hessay.rank_samples(model, "clean.npz", probe=probe, suspects=suspects).to_json()
+    )
     with Store.open("hessay-history.db", read_only=True) as store:
         (row,) = store.history()
         batch = store.batch(row.id)

@@ -14,7 +14,7 @@ OWN_PROFILE_NULL = CleanNull(start=2.0717, scale=0.3817, n_models=144, n_classes
 MAP_NULL = CleanNull(start=0.0557, scale=0.0731, n_models=249, n_classes=10)
 # W, what smooth warps of pictures do, of plain networks and of soft ones (bench/zoo/warp.py).
 WARP_NULL = CleanNull(start=0.4399, scale=0.099, n_models=219, n_classes=10)
-SOFT_WARP_NULL = CleanNull(start=0.477, scale=0.1317, n_models=86, n_classes=10)
+SOFT_WARP_NULL = CleanNull(start=0.4769, scale=0.1317, n_models=86, n_classes=10)
 # S of two and three classes (bench/zoo/few_classes.py).
 FEW_CLASSES_NULL = {
     2: CleanNull(start=0.9248, scale=0.2219, n_models=324, n_classes=2),
