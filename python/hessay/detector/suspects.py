@@ -26,6 +26,7 @@ from hessay.report import Report
 RADII = (0.18, 0.36, 0.72)  # of the probe's radius
 LEVEL = 0.01  # at which a class beside the first one is suspicious
 STEPS = 10  # of the refinement, at each length
+MOST = 0.5  # of the other probes
 
 
 class ReachUndefined(ArgumentError):
@@ -55,6 +56,11 @@ class Suspect:
     p_value: float  # of a clean model with such a class, by the reach and, for pictures, by warps
     bent: bool  # whether it is a warp rather than a shift that makes it suspicious
     warp: Warp | None  # the best warp of the pictures to this class; None where there are none
+
+    @property
+    def needs_a_warp(self) -> bool:
+        """Whether a repair has to close the way of the warp, too: it is the reason, or leads most probes there."""
+        return self.warp is not None and (self.bent or self.warp.flip_rate >= MOST)
 
 
 def find_suspects(

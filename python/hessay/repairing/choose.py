@@ -91,7 +91,7 @@ def repair(
     before, steps = exam.condition(model)
     before = replace(before, statistic=exam.statistic(model))
     shifts = np.vstack([way.perturbation[: radii_that_count(RADII)] for way in ways])
-    warps = [way.warp.parameters for way in ways if way.bent and way.warp is not None]
+    warps = [way.warp.parameters for way in ways if way.warp is not None and way.needs_a_warp]
     steps = Steps(shifts, np.array(warps)).and_more(steps)
     workshop = Workshop(model, exam, before, max_accuracy_loss, steps, _shifts(exam))
     tried: list[Tried] = []

@@ -83,7 +83,7 @@ class Exam:
         """
         classes = [way.index for way in self.ways]
         slopes = np.array([way.slope for way in self.ways])
-        bent = [way.index for way in self.ways if way.bent]
+        bent = [way.index for way in self.ways if way.needs_a_warp]
         few, warps = some_inputs(self.plan.probe, STEP_PROBES), None
         with frozen(model), channels_last(model, self.inputs):
             if bent:
