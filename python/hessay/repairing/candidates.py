@@ -97,17 +97,13 @@ class Workshop:
                 base.model, name, self.exam.inputs, base.steps.moves(self.exam.bounds)
             )
         # An edit is fitted to the probe, so what it costs is counted on the half it has not seen.
-        right = self.exam.right(base.model)
         for strength in STRENGTHS:
             model = edits.apply(strength)
             without_odd, without_even = edits.unseen(strength)
-            unseen = self.exam.right(without_even)
-            unseen[1::2] = self.exam.right(without_odd)[1::2]
-            change = right.double() - unseen.double()
+            change = self.exam.cost(base.model, (without_even, without_odd))
             loss = base.loss + float(change.mean())
-            # One standard error of room: a loss must be seen to be refused.
-            room = float(change.square().sum().sqrt()) / len(change)
-            if self._affordable(self.exam.accuracy(model), loss - room):
+            room = float((change - change.mean()).square().sum().sqrt()) / len(change)
+            if self._affordable(model, loss, room):
                 break
         method = f"edit of layer {name.removeprefix('inner.')}"
         form = base.candidate.form
@@ -138,14 +134,24 @@ class Workshop:
     ) -> Tried:
         condition, steps = self.exam.condition(model)
         loss = self.before.accuracy - condition.accuracy if loss is None else loss
-        affordable = self._affordable(condition.accuracy, loss - room)
+        affordable = self._affordable(model, loss, room)
         before = base.candidate.method
         method = f"{before} + {method}" if before else method
         qualifies = affordable and condition.danger < self.before.danger
         found = Candidate(method, form, strength, condition, loss, qualifies)
         return Tried(found, model, base.steps.and_more(steps), loss)
 
-    def _affordable(self, accuracy: float, loss: float) -> bool:
-        # Shares of n probes: far less than one probe of room keeps rounding from deciding.
-        allowed = self.max_accuracy_loss + 1e-6 / len(self.exam.inputs)
-        return max(self.before.accuracy - accuracy, loss) <= allowed
+    def _affordable(self, model: nn.Module, loss: float, error: float = 0.0) -> bool:
+        """Whether neither the count nor the estimate of the loss is above what is allowed.
+
+        A loss must be seen to be refused, so there is one standard error of room, but never more than
+        is allowed anyway: nothing may cost twice as much, and where nothing may be lost nothing is.
+        """
+        n = len(self.exam.inputs)
+        lost, changed = self.exam.lost(self.model, model)
+        # Far less than one probe keeps rounding from deciding.
+        allowed = self.max_accuracy_loss + 1e-6 / n
+        return (
+            lost - min(allowed, changed**0.5 / n) <= allowed
+            and loss - min(allowed, error) <= allowed
+        )

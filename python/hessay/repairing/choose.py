@@ -52,7 +52,8 @@ def repair(
         Inputs suspected to carry the trigger, for example the first of a ranking of the training
         set. Targets say which class each leads to; without, all lead to the most suspicious.
     max_accuracy_loss : float in [0, 1)
-        Share of the probe that a patch may cost.
+        Share of inputs that a patch may cost, counted on the probe and estimated on its halves. Both
+        have one standard error of room, but at most as much as is allowed.
     classes : sequence of int or None
         The suspicious classes, whatever the report says.
     seed : int, >= 0
