@@ -10,16 +10,14 @@ examination's second draw does not.
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from population import Spec, build, soft_population
+from rows import Row, collect
 
 from hessay.detector.alarms import ONE_CLASS
 from hessay.detector.calibration import CleanNull
@@ -29,15 +27,10 @@ from hessay.probe import Probe
 
 ALPHA = 0.01
 OUT = Path(__file__).with_name("soft.json")
-Row = dict[str, Any]
 
 
 def measured_row(spec: Spec, cache: Path) -> Row:
-    """Train or load one model and measure it, or read what was measured."""
-    path = cache / "soft_rows" / f"{spec.key}.json"
-    if path.exists():
-        row: Row = json.loads(path.read_text())
-        return row
+    """Train or load one model and measure it."""
     model, inputs, targets, row = build(spec, cache)
     plan = Plan.of(Probe(inputs, targets), alpha=ALPHA, seed=0, progress=None)
     start = time.process_time()
@@ -48,8 +41,6 @@ def measured_row(spec: Spec, cache: Path) -> Row:
     row["usual_S"] = round(measured.usual_reach.statistic, 4)
     row["S"] = round(measured.reach.statistic, 4)
     row["suspect"] = measured.reach.suspect
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(row))
     return row
 
 
@@ -81,24 +72,6 @@ def summary(rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """Run the population, or a part of it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cache", type=Path, default=Path("build/zoo"))
-    parser.add_argument("--part", default="0/1", help="k/n: every n-th model from the k-th on")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    part, parts = (int(number) for number in options.part.split("/"))
-    specs = list(soft_population())
-    for spec in specs[part::parts]:
-        row = measured_row(spec, options.cache)
-        print(spec.key, row["attack_success"], row["soft"], row["S"], flush=True)
-    if all((options.cache / "soft_rows" / f"{spec.key}.json").exists() for spec in specs):
-        rows = [measured_row(spec, options.cache) for spec in specs]
-        result = summary(rows)
-        print(json.dumps(result, indent=1))
-        OUT.write_text(json.dumps({"summary": result, "models": rows}, indent=1) + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    shown = ("attack_success", "soft", "S")
+    collect(__doc__, soft_population(), measured_row, summary, out=OUT, shown=shown)

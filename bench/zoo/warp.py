@@ -5,23 +5,21 @@ The source of WARP_NULL and SOFT_WARP_NULL.
 Usage: python bench/zoo/warp.py [--cache DIR] [--part 0/2]
 Writes bench/zoo/warp.json: one row a model and the fit. Resumable, and to be shared out, as tune.py.
 
-Warps are an attack of the examination, too: networks with other seeds, but drawn by the same generator
-of displacement fields. That W is a difference of shares and not the logarithm of a ratio, and that it adds the
-margin to the probes moved, was chosen on these networks among about thirty variants. The law was first fitted to both kinds together; that soft networks
-vary more was seen when one of the second examination was flagged by it.
+Warps are an attack of the examination, too: networks with other seeds, but drawn by the same generator of displacement
+fields. That W is a difference of shares and not the logarithm of a ratio, and that it adds the margin to the probes moved,
+was chosen on these networks among about thirty variants. The law was first fitted to both kinds together; that soft
+networks vary more was seen when one of the second examination was flagged by it.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from population import Spec, build, warp_population
+from rows import Row, collect
 
 from hessay.detector.calibration import CleanNull
 from hessay.detector.plan import Plan
@@ -30,15 +28,10 @@ from hessay.probe import Probe
 
 ALPHA = 0.01
 OUT = Path(__file__).with_name("warp.json")
-Row = dict[str, Any]
 
 
 def measured_row(spec: Spec, cache: Path) -> Row:
-    """Train or load one model and measure it, or read what was measured."""
-    path = cache / "warp_rows" / f"{spec.key}.json"
-    if path.exists():
-        row: Row = json.loads(path.read_text())
-        return row
+    """Train or load one model and measure it."""
     model, inputs, targets, row = build(spec, cache)
     plan = Plan.of(Probe(inputs, targets), alpha=ALPHA, seed=0, progress=None)
     measured = plan.measured(model, spec.key)
@@ -47,8 +40,6 @@ def measured_row(spec: Spec, cache: Path) -> Row:
     row["soft"] = measured.soft_reach is not None
     row["W"] = round(float(spread.max()), 4)
     row["suspect"] = int(spread.argmax())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(row))
     return row
 
 
@@ -86,24 +77,6 @@ def summary(rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """Run the population, or a part of it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cache", type=Path, default=Path("build/zoo"))
-    parser.add_argument("--part", default="0/1", help="k/n: every n-th model from the k-th on")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    part, parts = (int(number) for number in options.part.split("/"))
-    specs = list(warp_population())
-    for spec in specs[part::parts]:
-        row = measured_row(spec, options.cache)
-        print(spec.key, row["attack_success"], row["W"], row["suspect"], flush=True)
-    if all((options.cache / "warp_rows" / f"{spec.key}.json").exists() for spec in specs):
-        rows = [measured_row(spec, options.cache) for spec in specs]
-        result = summary(rows)
-        print(json.dumps(result, indent=1))
-        OUT.write_text(json.dumps({"summary": result, "models": rows}, indent=1) + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    shown = ("attack_success", "W", "suspect")
+    collect(__doc__, warp_population(), measured_row, summary, out=OUT, shown=shown)
