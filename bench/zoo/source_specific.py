@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from pair_population import (
     pair_population,
     probe_arrays,
 )
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from detect.summary import auroc, auroc_interval
 from detect.table import interval
