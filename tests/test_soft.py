@@ -17,7 +17,7 @@ from torch import Tensor, nn
 import hessay
 from detection import SEED, Around, Nets
 from hessay.detector.alarms import ONE_CLASS, comparable_statistic
-from hessay.detector.constants import CLEAN_NULL, PROFILE_NULL, SOFT_NULL
+from hessay.detector.constants import CLEAN_NULL, PROFILE_NULL, SOFT_NULL, SOFT_WARP_NULL
 from hessay.detector.measure import Measured
 from hessay.detector.plan import Plan
 from hessay.detector.soft import LEVEL, SOFT_AGREEMENT, level_drop, level_reach
@@ -184,6 +184,8 @@ def test_beside_references_a_soft_network_passes_four_tests_within_alpha(
     assert sum(test.weight for test in tests) == pytest.approx(1.0)
     profile = PROFILE_NULL.threshold(0.5 * (1.0 - WARPS) * ONE_CLASS * 0.01, 10)
     assert tests[0].threshold == pytest.approx(profile)
+    assert tests[3].threshold == pytest.approx(SOFT_WARP_NULL.threshold(WARPS * 0.01, 10))
+    assert "soft models" in tests[3].law
 
 
 def test_statistics_of_both_kinds_are_ordered_by_their_p_values(
