@@ -10,13 +10,14 @@ import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
 import typer.main
 from PIL import Image
 from safetensors.torch import save_file
+from typer.models import OptionInfo
 
 import hessay
 from detection import SEED, TARGET, Nets
@@ -54,6 +55,20 @@ def help_of(name: str) -> str:
     command = GROUP.commands[name]
     context = command.make_context(name, [], parent=outer, resilient_parsing=True)
     return str(command.get_help(context))
+
+
+@pytest.mark.parametrize("name", GROUP.commands)
+def test_options_named_like_their_metavar_say_their_name(name: str) -> None:
+    # typer 0.27 takes the metavar for the name of such an option, capitals and all.
+    command = next(c for c in app.registered_commands if c.name == name).callback
+    hints = get_type_hints(command, include_extras=True)
+    for parameter, hint in hints.items():
+        for info in getattr(hint, "__metadata__", ()):
+            metavar = getattr(info, "metavar", None) or ""
+            if isinstance(info, OptionInfo) and metavar.lower() == parameter:
+                # inside Annotated the first declaration stands where the default would
+                declared = [info.default, *(info.param_decls or ())]
+                assert f"--{parameter}" in declared, f"{parameter} of hessay {name}"
 
 
 def test_every_command_has_a_page_and_every_page_a_command() -> None:

@@ -41,6 +41,22 @@ def timed(
     return Timing(median(found), min(found), max(found), len(found))
 
 
+def launched_alone(work: Callable[[], object], device: torch.device, launches: int) -> Timing:
+    """Time a kernel without the host that launches it: one graph of many launches, replayed."""
+    if device.type != "cuda":
+        return timed(work, device=device)
+    side, graph = torch.cuda.Stream(device), torch.cuda.CUDAGraph()
+    with torch.cuda.stream(side):
+        work()  # libraries are loaded and scratch is taken
+    torch.cuda.synchronize()
+    with torch.cuda.graph(graph, stream=side):
+        for _ in range(launches):
+            work()
+    found = timed(graph.replay, device=device)
+    seconds = (t / launches for t in (found.seconds, found.least, found.most))
+    return Timing(*seconds, found.repeats)
+
+
 def _on_card(work: Callable[[], object], device: torch.device) -> float:
     with torch.cuda.device(device):
         torch.cuda.synchronize()

@@ -28,7 +28,7 @@ def ceilings(s: Setting) -> None:
 
 def kernels(s: Setting) -> None:
     """Every fused kernel: bytes it must move, and the share of the copy's bandwidth it reaches."""
-    cuda, stream = s.cuda, s.stream
+    cuda = s.cuda
     h, n, k, classes = s.pick((4096, 2048, 16, 1000), (4096, 256, 16, 1000), (8, 3, 2, 5))
     slope, curvature = s.matrix(h, n), s.matrix(h, n)
     x, other = s.matrix(h, n * k), s.matrix(h, n * k)
@@ -42,36 +42,36 @@ def kernels(s: Setting) -> None:
     works: dict[str, tuple[int, Callable[[], None]]] = {
         "activate, slope and curvature kept": (
             4 * factor,
-            lambda: cuda.activate(x[:, :n], slope, curvature, 3, 0.0, stream),
+            lambda: cuda.activate(x[:, :n], slope, curvature, 3, 0.0, s.stream),
         ),
         "scale_by_sample, copy kept": (
             3 * full + factor,
-            lambda: cuda.scale_by_sample(slope, k, x, other, stream),
+            lambda: cuda.scale_by_sample(slope, k, x, other, s.stream),
         ),
         "tangent_backward_step": (
             3 * full + 2 * factor,
-            lambda: cuda.tangent_backward_step(slope, curvature, other, k, x, stream),
+            lambda: cuda.tangent_backward_step(slope, curvature, other, k, x, s.stream),
         ),
-        "expand_shared": (full + factor, lambda: cuda.expand_shared(slope, pushed, x, stream)),
+        "expand_shared": (full + factor, lambda: cuda.expand_shared(slope, pushed, x, s.stream)),
         "reduce_shared": (
             full + factor,
-            lambda: cuda.reduce_shared(slope, x, sums, scratch, stream),
+            lambda: cuda.reduce_shared(slope, x, sums, scratch, s.stream),
         ),
         f"cross_entropy_curvature, {classes} classes": (
             2 * small + 4 * classes * n,
-            lambda: cuda.cross_entropy_curvature(state, k, 1.0, logits, stream),
+            lambda: cuda.cross_entropy_curvature(state, k, 1.0, logits, s.stream),
         ),
-        "column_norms": (2 * full, lambda: cuda.column_norms(x, norms, norm_room, stream)),
+        "column_norms": (2 * full, lambda: cuda.column_norms(x, norms, norm_room, s.stream)),
         "lanczos_update": (
             4 * full,
-            lambda: cuda.lanczos_update(coefficients, coefficients, x, other, x, stream),
+            lambda: cuda.lanczos_update(coefficients, coefficients, x, other, x, s.stream),
         ),
-        "normalise": (2 * full, lambda: cuda.normalise(coefficients, x, stream)),
-        "gaussian_fill": (full, lambda: cuda.gaussian_fill(x, 1, 0, stream)),
+        "normalise": (2 * full, lambda: cuda.normalise(coefficients, x, s.stream)),
+        "gaussian_fill": (full, lambda: cuda.gaussian_fill(x, 1, 0, s.stream)),
     }
     for name, (moved, work) in works.items():
         x.normal_()
-        timing = s.time(work)
+        timing = s.time_kernel(work)
         s.note(name, timing, bytes=moved)
         s.judge(
             f"{name}, share of the copy",

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from clock import Timing, timed
+from clock import Timing, launched_alone, timed
 
 Row = dict[str, Any]
 SEED = 3
@@ -56,6 +56,10 @@ class Setting:
         return timed(
             work, device=self.device, repeats=repeats, warm=warm, seconds=max(0.0, self.left / 4)
         )
+
+    def time_kernel(self, work: Callable[[], object]) -> Timing:
+        """Median time of one launch, the host left out."""
+        return launched_alone(work, self.device, self.pick(20, 20, 1))
 
     def note(self, name: str, timing: Timing | None, **facts: Any) -> None:
         """Keep one result, and print it."""

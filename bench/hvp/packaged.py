@@ -19,7 +19,7 @@ class _Shifted(nn.Module):
 
     def __init__(self, problem: Problem) -> None:
         super().__init__()
-        self.shift = nn.Parameter(torch.zeros(problem.d, dtype=problem.x.dtype))
+        self.shift = nn.Parameter(problem.x.new_zeros(problem.d))
         self.model = problem.model
 
     def forward(self, x: Tensor) -> Tensor:

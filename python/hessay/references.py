@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from hessay.errors import ArgumentError, ProbeError
-from hessay.hessian.model.evaluate import like_model, logits_of
+from hessay.hessian.model.evaluate import logits_of
 from hessay.hessian.model.freeze import frozen
 from hessay.probe import Probe, as_probe
 from hessay.reference_models import ReferenceModels, architectures_for, own_architecture
@@ -117,7 +117,7 @@ def train_references(
 
 def _check_like(like: nn.Module, inputs: Tensor, n_classes: int) -> None:
     with frozen(like):
-        given = logits_of(like, like_model(like, inputs[:2])).shape[1]
+        given = logits_of(like, inputs[:2]).shape[1]
     if given != n_classes:
         raise ArgumentError(
             f"the model has {given} classes and the holdout has labels 0 to {n_classes - 1}; give "

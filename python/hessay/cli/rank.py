@@ -33,6 +33,7 @@ def rank(
     arch: Annotated[
         str,
         typer.Option(
+            "--arch",
             metavar="ARCH",
             help="mlp:784-512-10[:gelu], linear:784-10, cnn:1x28x28-10 or package.module:factory. "
             "A factory is imported and called: name only code that you trust.",
@@ -49,7 +50,9 @@ def rank(
     probe: Annotated[
         str,
         typer.Option(
-            metavar="PROBE", help="Clean inputs that are not from the training set, likewise."
+            "--probe",
+            metavar="PROBE",
+            help="Clean inputs that are not from the training set, likewise.",
         ),
     ],
     report: Annotated[

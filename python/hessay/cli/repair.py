@@ -27,6 +27,7 @@ def repair(
     arch: Annotated[
         str,
         typer.Option(
+            "--arch",
             metavar="ARCH",
             help="mlp:784-512-10[:gelu], linear:784-10, cnn:1x28x28-10 or package.module:factory. "
             "A factory is imported and called: name only code that you trust.",

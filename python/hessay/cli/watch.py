@@ -34,6 +34,7 @@ def watch(
     arch: Annotated[
         str,
         typer.Option(
+            "--arch",
             metavar="ARCH",
             help="As for hessay scan. A factory is imported and called: name only code that you trust.",
         ),

@@ -42,19 +42,24 @@ def watch_data(
     model: Annotated[
         str,
         typer.Option(
-            metavar="MODEL", help="Weights: .safetensors, a torch state dict, .pt2 or .onnx."
+            "--model",
+            metavar="MODEL",
+            help="Weights: .safetensors, a torch state dict, .pt2 or .onnx.",
         ),
     ],
     arch: Annotated[
         str,
         typer.Option(
+            "--arch",
             metavar="ARCH",
             help="As for hessay scan. A factory is imported and called: name only code that you trust.",
         ),
     ],
     probe: Annotated[
         str,
-        typer.Option(metavar="PROBE", help="Clean inputs that are in no batch, .npz or pictures."),
+        typer.Option(
+            "--probe", metavar="PROBE", help="Clean inputs that are in no batch, .npz or pictures."
+        ),
     ],
     report: Annotated[
         str | None,

@@ -154,7 +154,7 @@ class _Moved:
 
     model: nn.Module
     inputs: Tensor  # (n, *shape)
-    predicted: Tensor  # (n,) class at the clean input
+    predicted: Tensor  # (n,) class at the clean input, on the CPU
     bounds: tuple[float, float]
 
     def logits(self, step: Tensor) -> Tensor:
@@ -172,8 +172,8 @@ class _Moved:
         n_classes = scores.shape[1]
         scores = scores - scores.mean(dim=1, keepdim=True)
         gain = torch.zeros(n_classes, n_classes, dtype=torch.float64)
-        gain.index_add_(0, self.predicted.cpu(), scores)
-        counts = torch.bincount(self.predicted.cpu(), minlength=n_classes).clamp(min=1)
+        gain.index_add_(0, self.predicted, scores)
+        counts = torch.bincount(self.predicted, minlength=n_classes).clamp(min=1)
         gain /= counts[:, None]
         gain.fill_diagonal_(-1e3 * float(gain.abs().max() + 1.0))
         destination: NDArray[np.int64] = linear_sum_assignment(gain.numpy(), maximize=True)[1]
@@ -181,7 +181,7 @@ class _Moved:
 
     def gradient(self, step: Tensor, goal: NDArray[np.int64], scale: float) -> Tensor:
         """Gradient (d,) of the mean softplus of the margins to the destinations."""
-        towards = torch.from_numpy(goal).to(self.predicted.device)[self.predicted][:, None]
+        towards = torch.from_numpy(goal)[self.predicted][:, None].to(step.device)
         with torch.enable_grad():
             variable = step.detach().requires_grad_(True)
             scores = self.logits(variable)
@@ -196,5 +196,4 @@ class _Moved:
             return self._arrived(self.logits(step), goal)
 
     def _arrived(self, logits: Tensor, goal: NDArray[np.int64]) -> Tensor:
-        towards = torch.from_numpy(goal).to(self.predicted.device)[self.predicted]
-        return (logits.argmax(dim=1) == towards).double().cpu()
+        return (logits.argmax(dim=1).cpu() == torch.from_numpy(goal)[self.predicted]).double()

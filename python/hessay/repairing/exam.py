@@ -73,7 +73,7 @@ class Exam:
     def margins(self, model: nn.Module) -> Tensor:
         """Logit of the wanted class over the best other one, (n,) float64, on the CPU."""
         with frozen(model), channels_last(model, self.inputs):
-            logits = logits_of(model, self.inputs).double().cpu()
+            logits = logits_of(model, self.inputs)
         return -margins_to(logits, self.wanted)
 
     def cost(self, before: nn.Module, after: Sequence[nn.Module]) -> Tensor:

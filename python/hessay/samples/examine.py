@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from hessay.detector.measure import flatten
 from hessay.detector.validity import MIN_PROBES
 from hessay.errors import ArgumentError, ProbeError
-from hessay.hessian.model.evaluate import like_model, logits_of
+from hessay.hessian.model.evaluate import logits_of
 from hessay.probe import Probe
 from hessay.samples.hidden import HiddenFilter, represented
 from hessay.samples.matched_filter import MatchedFilter
@@ -54,7 +54,7 @@ class Examiner:
         model: nn.Module, probe: Probe, ways: Sequence[Way], explained: Sequence[int] | None = None
     ) -> Examiner:
         """Build filters and nulls from the probe; ``explained`` is every way's class unless given."""
-        logits = logits_of(model, like_model(model, probe.inputs)).numpy()
+        logits = logits_of(model, probe.inputs).numpy()
         n_classes = logits.shape[1]
         known = probe.class_numbers
         labels = logits.argmax(axis=1) if known is None else known.cpu().numpy()
@@ -98,7 +98,7 @@ class Examiner:
         logits = None if seen is None else seen.logits
         if targets is None:
             if logits is None:
-                logits = logits_of(self.model, like_model(self.model, inputs)).cpu()
+                logits = logits_of(self.model, inputs)
             labels = logits.numpy().argmax(axis=1).astype(np.int64)
         else:
             labels = targets.numpy().astype(np.int64)
@@ -125,7 +125,7 @@ class Examiner:
         """Margin of the way's class over the best other, minus the same without the way, (m,)."""
         margins = []
         for points in (inputs, way.undo(inputs, share)):
-            logits = logits_of(self.model, like_model(self.model, points)).clone()
+            logits = logits_of(self.model, points).clone()
             own = logits[:, way.index].clone()
             logits[:, way.index] = -float("inf")
             margins.append((own - logits.amax(dim=1)).numpy())

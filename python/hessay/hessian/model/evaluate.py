@@ -12,13 +12,15 @@ from hessay.errors import HessayError, ModelError, NonFinite
 # The layers above take these names from here: they do not import torch themselves.
 Model = nn.Module
 Inputs = Tensor
-_CHUNK_ELEMENTS = 1 << 18  # input elements a pass: activations stay within tens of megabytes
+# Input elements a pass. Activations stay within tens of megabytes on the processor, near its caches; on a device
+# they take some gigabytes of a large network, and small passes would leave it idle.
+_CHUNK_ELEMENTS = {"cpu": 1 << 18, "cuda": 1 << 22}
 
 
 def chunk_rows(inputs: Tensor) -> int:
     """Rows a pass, so that the working set is bounded whatever the input's size."""
     width = max(1, inputs[0].numel())
-    return max(8, _CHUNK_ELEMENTS // width)
+    return max(8, _CHUNK_ELEMENTS.get(inputs.device.type, _CHUNK_ELEMENTS["cpu"]) // width)
 
 
 def like_model(model: nn.Module, inputs: Tensor) -> Tensor:
@@ -75,6 +77,8 @@ def call(model: nn.Module, inputs: Tensor, *, one_output: bool = False) -> Tenso
 def logits_of(model: nn.Module, inputs: Tensor) -> Tensor:
     """Logits (n, C) float64 on the CPU, evaluated in chunks without gradients.
 
+    The inputs may be on another device than the model, and in another floating dtype.
+
     Raises
     ------
     ModelError
@@ -82,8 +86,9 @@ def logits_of(model: nn.Module, inputs: Tensor) -> Tensor:
     NonFinite
         Some logits are NaN or Inf; the message counts the probes.
     """
+    size = chunk_rows(like_model(model, inputs[:1]))
     return finite_logits(
-        model, lambda: (call(model, rows) for rows in torch.split(inputs, chunk_rows(inputs)))
+        model, lambda: (call(model, like_model(model, rows)) for rows in torch.split(inputs, size))
     )
 
 

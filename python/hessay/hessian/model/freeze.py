@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from hessay.errors import ModelError
+from hessay.hessian.model.precision import full_precision
 
 
 @contextmanager
@@ -17,8 +18,8 @@ def frozen(model: nn.Module) -> Iterator[nn.Module]:
     """Eval mode, parameters without gradients, gradients enabled; everything is restored on exit.
 
     Everything: also the buffers and attributes a forward pass may have written. Attention runs on
-    the backend that has a double backward, and compiled modules run as they were written. Nested
-    use is fine.
+    the backend that has a double backward, compiled modules run as they were written, and single
+    precision is not rounded to TF32. Nested use is fine.
 
     Raises
     ------
@@ -54,6 +55,7 @@ def frozen(model: nn.Module) -> Iterator[nn.Module]:
         )
         torch.backends.mha.set_fastpath_enabled(False)
         undo.enter_context(sdpa_kernel(SDPBackend.MATH))
+        undo.enter_context(full_precision())
         yield model
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hessay.errors import ArgumentError, DeviceError, NonFinite, ShapeError
+from hessay.hessian.model.precision import full_precision
 
 _DENSE_COLUMNS = 64  # of the identity at a time
 
@@ -99,7 +100,8 @@ class TorchProducts:
                 f"directions are on {v.device} and the operator on {self.like.device}; move them "
                 "to one device"
             )
-        product = self.inner.apply(v.detach().to(self.like.dtype))
+        with full_precision():
+            product = self.inner.apply(v.detach().to(self.like.dtype))
         if not bool(torch.isfinite(product).all()):
             raise NonFinite(
                 "the product is NaN or Inf: the directions hold one or are too large, or the model "
@@ -112,7 +114,8 @@ class TorchProducts:
     ) -> NDArray[np.floating]:
         # A copy: torch does not take memory that is read-only.
         tensor = torch.from_numpy(np.array(directions, order="C")).to(self.like)
-        product: NDArray[np.floating] = apply(tensor).cpu().numpy()
+        with full_precision():
+            product: NDArray[np.floating] = apply(tensor).cpu().numpy()
         return product
 
 
