@@ -1,7 +1,7 @@
 """Examine the detector on models it was not tuned on, and set it beside the published defences.
 
     python bench/bench_detect.py --exam [--draw 2] [--only TEXT] [--jobs 2] [--cache DIR] [--phases scan own rank repair repair_data]
-    python bench/bench_detect.py --compare [--only mlp-784-256] [--count 10] [--cache DIR]
+    python bench/bench_detect.py --compare [--draw 2] [--only mlp-784-256] [--count 10] [--cache DIR]
 
 --exam trains the population of bench/zoo/examination.py, scans every model without references and
 with eight networks trained on a holdout, ranks the training samples of clean and of effectively poisoned ones,

@@ -80,13 +80,13 @@ def case(spec: Spec, cache: Path | None) -> Case:
     )
 
 
-def zoo_specs(only: str, count: int, *, examined: bool = False) -> list[Spec]:
-    """Clean networks and such with one target, of the tuning zoo or of the examination.
+def zoo_specs(only: str, count: int, draw: int | None = None) -> list[Spec]:
+    """Clean networks and such with one target, of the tuning zoo or of a draw of the examination.
 
     Those whose file name contains ``only``; at most ``count`` of each kind, evenly from the zoo's order: all
     recipes and attacks occur.
     """
-    every = examination(1) if examined else tuning_population()
+    every = tuning_population() if draw is None else examination(draw)
     specs = [spec for spec in every if only in spec.key and spec.attack != "all_to_all"]
     clean = [spec for spec in specs if spec.attack == "clean"]
     poisoned = [spec for spec in specs if spec.attack != "clean"]

@@ -1,9 +1,9 @@
 """Compare hessay with the published defences on models whose truth is known.
 
-    python bench/detect/compare.py [--exam] [--only mlp-784-256] [--count 10] [--cache DIR]
+    python bench/detect/compare.py [--draw 2] [--only mlp-784-256] [--count 10] [--cache DIR]
         [--contenders NAME ...] [--json FILE]
 
-Takes clean and poisoned models of the tuning zoo, or of the examination (trains what the cache does not hold), and prints,
+Takes clean and poisoned models of the tuning zoo, or of a draw of the examination (trains what the cache does not hold), and prints,
 for each contender, AUROC of its model score over clean and effectively poisoned models, how often
 it names the target, alarms at its own published line, recall of the poisoned samples at a budget of
 1.5 times their number (over the whole training set, and when told the target label), and CPU time.
@@ -23,6 +23,7 @@ BENCH = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(BENCH), str(BENCH / "zoo")]
 
 import numpy as np
+from examination import DRAWS
 
 from detect import toolbox
 from detect.cannot import CannotDo
@@ -133,7 +134,7 @@ def main() -> None:
     on_one_thread()
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--only", default="mlp-784-256", help="part of the model's file name")
-    parser.add_argument("--exam", action="store_true", help="models nothing was chosen on")
+    parser.add_argument("--draw", type=int, choices=sorted(DRAWS), help="of the examination")
     parser.add_argument("--count", type=int, default=10, help="models of each kind")
     parser.add_argument("--cache", type=Path, default=Path("build/zoo"))
     parser.add_argument("--contenders", nargs="*", choices=[*CONTENDERS], default=[*CONTENDERS])
@@ -141,7 +142,7 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore")  # of the toolbox's imports
     rows, first = [], []
-    specs = zoo_specs(options.only, options.count, examined=options.exam)
+    specs = zoo_specs(options.only, options.count, options.draw)
     if not specs:
         raise SystemExit(f"no model of the zoo is called {options.only!r}")
     for number, spec in enumerate(specs):
