@@ -31,7 +31,7 @@ def kernels(s: Setting) -> None:
     cuda = s.cuda
     h, n, k, classes = s.pick((4096, 2048, 16, 1000), (4096, 256, 16, 1000), (8, 3, 2, 5))
     slope, curvature = s.matrix(h, n), s.matrix(h, n)
-    x, other = s.matrix(h, n * k), s.matrix(h, n * k)
+    x, other, third = (s.matrix(h, n * k) for _ in range(3))
     pushed, sums = s.matrix(h, k), s.room(k * h).view(k, h).T.zero_()
     state = torch.softmax(torch.randn(n, classes, device=s.device), dim=1).T
     logits = s.matrix(classes, n * k)
@@ -64,7 +64,7 @@ def kernels(s: Setting) -> None:
         "column_norms": (2 * full, lambda: cuda.column_norms(x, norms, norm_room, s.stream)),
         "lanczos_update": (
             4 * full,
-            lambda: cuda.lanczos_update(coefficients, coefficients, x, other, x, s.stream),
+            lambda: cuda.lanczos_update(coefficients, coefficients, third, other, x, s.stream),
         ),
         "normalise": (2 * full, lambda: cuda.normalise(coefficients, x, s.stream)),
         "gaussian_fill": (full, lambda: cuda.gaussian_fill(x, 1, 0, s.stream)),
