@@ -62,7 +62,15 @@ def test_every_pass_is_what_numpy_gives(
     passes = passes_for(given, max_bytes=max_bytes, device="cpu" if layout == "streamed" else None)
     assert passes.shape == (n, p)
     assert not passes.single
-    passes.begin(y, root)
+    given_y = y.copy()
+    y_mean, largest, y_scale, total = passes.begin(y, root, weighted)
+    np.testing.assert_array_equal(y, given_y)  # a copy is standardised, not what was given
+    wanted_mean = np.average(y, axis=0, weights=full[:, 0] ** 2) if weighted else np.zeros(outputs)
+    np.testing.assert_allclose(y_mean, wanted_mean, rtol=0, atol=n * 2.3e-16 * np.abs(y).max())
+    np.testing.assert_array_equal(largest, np.abs(y).max(axis=0))
+    assert np.frexp(y_scale)[0] == 0.5
+    y = full * (y - y_mean) * y_scale
+    assert 0.5 <= np.abs(y).max() <= 2
 
     def close(found: Any, wanted: NDArray[Any], size: NDArray[Any]) -> None:
         # sums of n terms and of |K| before them, each rounded once a term
@@ -74,6 +82,7 @@ def test_every_pass_is_what_numpy_gives(
     b = rng.standard_normal((outputs, 3))
     f = z[:, chosen] @ a + y @ b
     f_size = np.abs(z[:, chosen]) @ np.abs(a) + np.abs(y) @ np.abs(b)
+    close(total, y.T @ y, np.abs(y.T) @ np.abs(y))
     for _ in range(2):  # again after Z was kept, and for another standard
         squares, first = passes.measure(mean, scale)
         close(squares, (z**2).sum(axis=0), (z**2).sum(axis=0))
@@ -107,7 +116,7 @@ def test_single_precision_adds_pieces_in_double() -> None:
     x = x.astype(np.float32)
     passes = passes_for(torch.from_numpy(x), double=False)
     assert passes.single
-    passes.begin(y, np.zeros(0))
+    passes.begin(y, np.zeros(0), True)
     mean = x.astype(np.float64).mean(axis=0)
     scale = 1 / x.std(axis=0).astype(np.float64)
     z = (x.astype(np.float64) - mean) * scale

@@ -35,6 +35,14 @@ def test_what_is_wrong_with_x_is_said_as_on_the_processor() -> None:
     x[17, 2] = np.nan
     with pytest.raises(NonFinite, match="X holds nan in row 17, column 2"):
         stepwise_path(torch.from_numpy(x), y)
+    for spoiled, words in (
+        (np.inf, r"y holds inf in row 9, output 0 \(1 such"),
+        (1e200, "overflows"),
+    ):
+        wrong = y.copy()
+        wrong[9, 0] = spoiled
+        with pytest.raises((NonFinite, ArgumentError), match=words):
+            stepwise_path(torch.from_numpy(np.ones_like(x)), wrong)
     with pytest.raises(ShapeError, match=r"X must have shape \(n, p\), got \(50,\)"):
         stepwise_path(torch.from_numpy(x[:, 0]), y)
     with pytest.raises(ShapeError, match=r"real numbers, got dtype torch\.complex128"):
@@ -113,9 +121,16 @@ def test_a_device_that_is_full_says_what_was_needed_and_what_helps(
             DeviceError, match=r"a panel of X takes 19,200 bytes .* lower max_bytes"
         ):
             stepwise_path(wide[:, ::2], y)
+    there = torch.from_numpy(x)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.Tensor, "new_empty", full)
+        with pytest.raises(DeviceError, match=r"^y takes 4,800 bytes .* lower max_bytes"):
+            stepwise_path(there, y)
+    passes = DevicePasses(there, device=None, double=True, max_bytes=None)
+    passes.begin(y, np.zeros(0), True)
     monkeypatch.setattr(torch.Tensor, "new_empty", full)
     with pytest.raises(DeviceError, match=r"a pass over X takes \d+ bytes .* lower max_bytes"):
-        stepwise_path(torch.from_numpy(x), y)
+        passes.measure(np.zeros(4), np.ones(4))
 
 
 def test_what_does_not_read_a_device_says_how_to_go_on() -> None:

@@ -85,6 +85,65 @@ def test_what_cannot_work_is_refused_in_words(
         stepwise_path(**arguments)
 
 
+@pytest.mark.parametrize("outputs", [1, 3])
+@pytest.mark.parametrize("huge", [False, True])
+def test_what_is_not_finite_in_y_is_named_and_large_numbers_are_not(
+    outputs: int, huge: bool
+) -> None:
+    y = np.outer(Y, np.ones(outputs))
+    if huge:
+        y[3] = 1e200  # finite, but not its square
+    y[21, outputs - 1] = -np.inf
+    y[17, outputs - 1] = np.nan
+    words = rf"y holds nan in row 17, output {outputs - 1} \(2 such values\); drop these rows"
+    with pytest.raises(NonFinite, match=words):
+        stepwise_path(X, y)
+    y[17:22] = 0
+    if huge:
+        for intercept in (False, True):
+            with pytest.raises(ArgumentError, match="y is so large that its square overflows"):
+                stepwise_path(X, y, fit_intercept=intercept)
+        y[4] = 1.7e308  # and its distance from this one is none
+        y[5] = -1.7e308
+        with pytest.raises(ArgumentError, match="y is so large that its square overflows"):
+            stepwise_path(X, y)
+
+
+@pytest.mark.parametrize("outputs", [1, 7])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("intercept", [False, True])
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+def test_sums_over_many_rows_of_y_are_those_of_extended_precision(
+    outputs: int, weighted: bool, intercept: bool, kind: type
+) -> None:
+    rng = np.random.default_rng(SEED)
+    n = 40_000  # many panels of y, and a rest
+    x = rng.standard_normal((n, 3)).astype(kind)
+    y = x @ rng.standard_normal((3, outputs)) + rng.standard_normal((n, outputs)) + 1e6
+    weight = rng.uniform(0.1, 9, n) if weighted else np.ones(n)
+    w, wide = weight.astype(np.longdouble), y.astype(np.longdouble)
+    about = (w @ wide) / w.sum() if intercept else 0
+    tss = float((w[:, None] * (wide - about) ** 2).sum())
+    for given in (y, np.asfortranarray(y), np.broadcast_to(y, y.shape)):
+        path = stepwise_path(
+            x,
+            given,
+            fit_intercept=intercept,
+            sample_weight=weight if weighted else None,
+            n_features=0,
+        )
+        # y - mean loses log2(1e6) of 53 bits in every number alike; sums of a panel err by its root
+        assert path.tss == pytest.approx(tss, rel=1e-12)
+        np.testing.assert_allclose(path.intercept, about, rtol=1e-15)
+
+
+def test_y_without_spread_or_determined_by_columns_ends_the_path_far_from_zero() -> None:
+    assert len(stepwise_path(X, np.full(30, 1e9 / 3)).support) == 0
+    path = stepwise_path(X, X @ np.arange(5.0) + 1e7, n_features=5)
+    assert path.stopped == "the columns chosen determine y: what is left of it is rounding"
+    assert sorted(path.support) == [1, 2, 3, 4]
+
+
 def test_integers_and_booleans_are_numbers() -> None:
     whole = np.arange(60).reshape(30, 2) % 7
     for kind in (np.int8, np.uint16, np.int64):

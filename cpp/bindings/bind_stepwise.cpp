@@ -52,19 +52,18 @@ class BoundSelection {
     /// x  an array that is read where it lies, or an object that makes the passes over one (callback_passes.hpp)
     BoundSelection(py::object x, const Doubles& y, const Doubles& weights, bool centre, double ridge,
                    std::vector<std::vector<Index>> units, const std::string& strategy, Index max_bytes, bool mapped)
-        : keep_(std::move(x)), outputs_(y.shape(1))
+        : keep_(std::move(x)), y_(y), outputs_(y.shape(1))
     {
         auto passes = passes_of(keep_, mapped);
         require<ShapeError>(y.ndim() == 2 && y.shape(0) == passes->rows, "y must have as many rows as X");
         require<ShapeError>(weights.size() == 0 || static_cast<Index>(weights.size()) == passes->rows,
                             "sample_weight must have as many elements as X has rows");
-        std::vector<double> outputs(y.data(), y.data() + y.size());
         const std::vector<double> own_weights(weights.data(), weights.data() + weights.size());
         StepwiseOptions options{ridge, std::move(units), strategy_named(strategy), max_bytes};
         const py::gil_scoped_release release;
         Context ctx = python_context();
-        auto data = std::make_unique<StandardizedData<T>>(ctx, std::move(passes), std::move(outputs), outputs_,
-                                                          own_weights, centre);
+        auto data =
+            std::make_unique<StandardizedData<T>>(ctx, std::move(passes), y.data(), outputs_, own_weights, centre);
         selection_ = std::make_unique<Selection<T>>(ctx, std::move(data), std::move(options));
     }
 
@@ -115,6 +114,11 @@ class BoundSelection {
         out["full_gram"] = gram.all;
         return out;
     }
+    py::array largest() const
+    {
+        const auto& found = selection_->largest();
+        return py::array_t<double>(static_cast<py::ssize_t>(found.size()), found.data());
+    }
 
   private:
     static std::unique_ptr<StepwisePasses> passes_of(const py::object& x, bool mapped)
@@ -138,6 +142,7 @@ class BoundSelection {
     }
 
     py::object keep_; // X is read where it lies
+    Doubles y_;       // and so is Y
     Index outputs_;
     std::unique_ptr<Selection<T>> selection_;
 };
@@ -163,6 +168,7 @@ void bind(py::module_& module, const char* name)
         .def("solve", &S::solve)
         .def_property_readonly("cross", &S::cross)
         .def_property_readonly("total", &S::total)
+        .def_property_readonly("largest", &S::largest)
         .def_property_readonly("condition", &S::condition)
         .def_property_readonly("columns", &S::columns)
         .def_property_readonly("stats", &S::stats);

@@ -9,7 +9,8 @@ namespace hessay::bindings {
 /// Passes over X that a Python object makes, on a device say. It has shape (n, p), single (whether X holds floats) and,
 /// all arrays float64, mean and scale (p,), columns a list, F = Z[:, columns] @ a + Y @ b for a (k, q) and b (C, q):
 ///
-///     begin(y (n, C), root (n,) or (0,))      before all others
+///     begin(y (n, C), root (n,) or (0,), centre) -> mean (C,), largest (C,), scale, Y'Y (C, C)
+///                                             before all others; y is not to be kept
 ///     read_rows(list) -> (m, p)               read_column(j) -> (n,)
 ///     measure(mean, scale) -> |z_j|^2 (p,), Z'[root, Y] (p, 1 + C)
 ///     gram_columns(mean, scale, columns) -> Z'Z[:, columns] (p, L)
@@ -25,12 +26,20 @@ class CallbackPasses final : public StepwisePasses {
     {
     }
 
-    void begin(const std::vector<double>& y, Index outputs, const std::vector<double>& root) override
+    StepwiseOutputs begin(Context&, const double* y, Index outputs, const std::vector<double>& root,
+                          bool centre) override
     {
         const py::gil_scoped_acquire gil;
         outputs_ = outputs;
-        py::array_t<double> own({rows, outputs}, y.data());
-        object_.attr("begin")(own, vector(root));
+        const auto width = static_cast<std::size_t>(outputs);
+        const py::array_t<double> given({rows, outputs}, y, py::none()); // with an owner: no copy
+        const py::tuple found = object_.attr("begin")(given, vector(root), centre);
+        StepwiseOutputs out{std::vector<double>(width), std::vector<double>(width), std::vector<double>(width * width)};
+        take(found[0], "begin", {out.mean.data(), outputs, 1, outputs});
+        take(found[1], "begin", {out.largest.data(), outputs, 1, outputs});
+        out.scale = found[2].cast<double>();
+        take(found[3], "begin", {out.total.data(), outputs, outputs, outputs});
+        return out;
     }
     void read_rows(const std::vector<Index>& which, MatrixView<double> out) override
     {

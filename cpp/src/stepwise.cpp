@@ -1,7 +1,6 @@
 #include "hessay/stepwise.hpp"
 
 #include "hessay/error.hpp"
-#include "hessay/primitives.hpp"
 #include "stepwise_precision.hpp"
 
 #include <algorithm>
@@ -13,7 +12,7 @@ template <class T>
 Selection<T>::Selection(Context& ctx, std::unique_ptr<StandardizedData<T>> data, StepwiseOptions options)
     : data_(std::move(data)), options_(std::move(options)), p_(data_->cols()), outputs_(data_->outputs()),
       gram_(*data_, options_.strategy, options_.max_bytes), factor_(p_, outputs_), size_(data_->squares),
-      c_(data_->correlation), cross_(data_->total)
+      c_(data_->correlation), cross_(data_->y.total)
 {
     const auto columns = static_cast<std::size_t>(p_), units = options_.units.size();
     unit_of_.assign(columns, -1);
@@ -105,7 +104,7 @@ StepwiseMove Selection<T>::best_add(Context& ctx)
             for (Index u = 0; u < units && move.unit < 0 && best > 0; ++u)
                 if (score[u] >= best * (1 - Precision<T>::tie)) move.unit = u;
             if (move.unit >= 0) unit_fall(move.unit, &move);
-            const double unscale = 1 / (data_->y_scale * data_->y_scale);
+            const double unscale = 1 / (data_->y.scale * data_->y.scale);
             for (double& value : move.cross) value *= unscale;
             move.change *= unscale;
             return move;
@@ -205,8 +204,7 @@ bool Selection<T>::append(Context& ctx, Index s, Index horizon, double least_rat
         if (m > 0) {
             std::vector<double> entries(static_cast<std::size_t>(m));
             for (Index t = 0; t < m; ++t) entries[t] = factor_.row(t)[s];
-            gemm<double>(Transpose::no, Transpose::no, -1.0, {factor_.rows.data(), p_, m, p_},
-                         {entries.data(), m, 1, m}, 1.0, {w.data(), p_, 1, p_});
+            subtract_rows(factor_.rows.data(), p_, m, entries.data(), w.data());
         }
         for (double& value : w) value /= std::sqrt(norm_[s]);
         growth_ = std::max(growth_, steepness);

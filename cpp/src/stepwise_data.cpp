@@ -1,6 +1,7 @@
 #include "hessay/stepwise_data.hpp"
 
 #include "hessay/error.hpp"
+#include "stepwise_outputs.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -13,52 +14,24 @@ namespace {
 constexpr Index kSampleRows = 256; // the first guess at mean and scale
 constexpr double kBadShift = 100;  // |z|^2 about the guess over |z|^2 about the mean: two digits lost
 
-double power_of_two(double x)
-{
-    if (!(x > 0) || !std::isfinite(x)) return 1;
-    return std::ldexp(1.0, std::clamp(-std::ilogb(x), -1000, 1000));
-}
-
 } // namespace
 
 template <class T>
-StandardizedData<T>::StandardizedData(Context& ctx, std::unique_ptr<StepwisePasses> passes, std::vector<double> y,
+StandardizedData<T>::StandardizedData(Context& ctx, std::unique_ptr<StepwisePasses> passes, const double* given,
                                       Index outputs, const std::vector<double>& weights, bool centre)
-    : x_(std::move(passes)), outputs_(outputs), y_(std::move(y)), centre_(centre)
+    : x_(std::move(passes)), outputs_(outputs), total_weight_(static_cast<double>(x_->rows)), centre_(centre)
 {
-    const Index n = x_->rows;
-    total_weight_ = static_cast<double>(n);
     if (!weights.empty()) {
         total_weight_ = 0;
+        root_.reserve(weights.size());
         for (const double w : weights) {
             root_.push_back(std::sqrt(w));
             total_weight_ += w;
         }
     }
-    y_mean.assign(static_cast<std::size_t>(outputs), 0.0);
-    double largest = 0;
-    for (int round = 0; centre && round < 2; ++round) // the second round removes what rounding left of the mean
-        for (Index c = 0; c < outputs; ++c) {
-            double sum = 0;
-            for (Index i = 0; i < n; ++i)
-                sum += (weights.empty() ? 1.0 : weights[i]) * (y_[i * outputs + c] - y_mean[c]) / total_weight_;
-            y_mean[c] += sum;
-        }
-    for (Index i = 0; i < n; ++i)
-        for (Index c = 0; c < outputs; ++c) {
-            double& value = y_[i * outputs + c];
-            value = (value - y_mean[c]) * (root_.empty() ? 1.0 : root_[i]);
-            largest = std::max(largest, std::abs(value));
-        }
-    y_scale = power_of_two(largest);
-    total.assign(static_cast<std::size_t>(outputs * outputs), 0.0);
-    for (Index i = 0; i < n; ++i) {
-        double* row = y_.data() + i * outputs;
-        for (Index c = 0; c < outputs; ++c) row[c] *= y_scale;
-        for (Index c = 0; c < outputs; ++c)
-            for (Index d = 0; d < outputs; ++d) total[c + d * outputs] += row[c] * row[d];
-    }
-    x_->begin(y_, outputs_, root_);
+    y = x_->begin(ctx, given, outputs_, root_, centre_);
+    for (Index c = 0; c < outputs; ++c) // products of two columns are one number
+        for (Index d = 0; d < c; ++d) y.total[c + d * outputs] = y.total[d + c * outputs];
     first_guess(ctx);
     for (int round = 0; round < 3 && !measure(ctx); ++round) continue;
 }

@@ -1,8 +1,30 @@
 #include "hessay/stepwise_factor.hpp"
 
+#include "hessay/primitives.hpp"
+
 #include <cmath>
 
 namespace hessay {
+
+namespace {
+constexpr Index kAlone = Index(1) << 20; // numbers that are read in less time than threads take to wake
+} // namespace
+
+void subtract_rows(const double* rows, Index p, Index m, const double* entries, double* w)
+{
+    if (m * p > kAlone) {
+        gemm<double>(Transpose::no, Transpose::no, -1.0, {rows, p, m, p}, {entries, m, 1, m}, 1.0, {w, p, 1, p});
+        return;
+    }
+    Index t = 0;
+    for (; t + 4 <= m; t += 4) {
+        const double *a = rows + t * p, *b = a + p, *c = b + p, *d = c + p;
+        const double at = entries[t], bt = entries[t + 1], ct = entries[t + 2], dt = entries[t + 3];
+        for (Index j = 0; j < p; ++j) w[j] -= (a[j] * at + b[j] * bt) + (c[j] * ct + d[j] * dt);
+    }
+    for (; t < m; ++t)
+        for (Index j = 0; j < p; ++j) w[j] -= rows[t * p + j] * entries[t];
+}
 
 void StepwiseFactor::append(Index s, std::vector<double>& w, const double* new_z, const double* entries)
 {

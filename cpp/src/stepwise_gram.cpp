@@ -2,6 +2,7 @@
 
 #include "hessay/error.hpp"
 #include "hessay/primitives.hpp"
+#include "hessay/stepwise_factor.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -16,6 +17,7 @@ constexpr Index kWidest = 64; // columns of one pass: reading X is then a sixth 
 constexpr Index kPrior = 16;  // columns taken for used before any was
 constexpr Index kSampleRows = 512;
 constexpr Index kReadRows = 64;     // of the sample at a time
+constexpr Index kLikely = 32;       // columns whose sampled products are formed together
 constexpr double kNoise = 3;        // standard errors below which a sampled correlation counts as none
 constexpr double kDependent = 1e-3; // of |z_j|^2: what the sample cannot tell from a dependent column
 
@@ -169,6 +171,31 @@ void StepwiseLookahead::sample(const StandardizedData<T>& data)
         for (Index j = 0; j < cols_; ++j) sample_[i * cols_ + j] *= static_cast<float>(sums[j]);
 }
 
+// Sampled correlations (p) of column s with all others: from the last batch, or with a new one, of s and the columns
+// that would follow it if nothing changed.
+const float* StepwiseLookahead::correlations(Sampled& sampled, Index s, const std::vector<double>& fall,
+                                             const Known& known) const
+{
+    auto& which = sampled.columns;
+    auto found = std::find(which.begin(), which.end(), s);
+    if (found == which.end()) {
+        which.clear();
+        for (Index j = 0; j < cols_; ++j)
+            if (j != s && fall[j] > 0 && !known(j)) which.push_back(j);
+        const auto likely = std::min<std::ptrdiff_t>(kLikely - 1, which.end() - which.begin());
+        std::partial_sort(which.begin(), which.begin() + likely, which.end(),
+                          [&](Index a, Index b) { return fall[a] > fall[b]; });
+        which.resize(static_cast<std::size_t>(likely));
+        found = which.insert(which.begin(), s);
+        const auto count = static_cast<Index>(which.size());
+        for (Index l = 0; l < count; ++l)
+            for (Index i = 0; i < rows_; ++i) sampled.chosen(i, l) = sample_[i * cols_ + which[l]];
+        gemm<float>(Transpose::no, Transpose::no, 1.0F, {sample_.data(), cols_, rows_, cols_},
+                    sampled.chosen.columns(0, count), 0.0F, sampled.products.columns(0, count));
+    }
+    return sampled.products.column(found - which.begin());
+}
+
 std::vector<Index> StepwiseLookahead::predict(Context& ctx, State state, const std::vector<double>& rows,
                                               const std::vector<double>& squares, Index outputs, Index count,
                                               double least_ratio, const Known& known) const
@@ -179,18 +206,19 @@ std::vector<Index> StepwiseLookahead::predict(Context& ctx, State state, const s
     const Index most = 2 * count + 8;
     const auto own = ctx.scratch<double>(p, most), w = ctx.scratch<double>(p, 1),
                entry = ctx.scratch<double>(m + most, 1);
-    const auto rho = ctx.scratch<float>(p, 1), column = ctx.scratch<float>(rows_, 1);
+    Sampled sampled{ctx.scratch<float>(p, kLikely), ctx.scratch<float>(rows_, kLikely), {}};
     std::vector<Index> out;
-    std::vector<double> z(static_cast<std::size_t>(outputs));
+    std::vector<double> z(static_cast<std::size_t>(outputs)), fall(static_cast<std::size_t>(p));
     // Steps over columns known already cost no pass, and are not counted.
     for (Index k = 0; static_cast<Index>(out.size()) < count && k < most;) {
         Index s = -1;
         double best = 0;
+        std::fill(fall.begin(), fall.end(), 0.0);
+        for (Index c = 0; c < outputs; ++c)
+            for (Index j = 0; j < p; ++j) fall[j] += state.correlations[j + c * p] * state.correlations[j + c * p];
         for (Index j = 0; j < p; ++j) {
-            if (state.norms[j] <= kDependent * squares[j]) continue;
-            double fall = 0;
-            for (Index c = 0; c < outputs; ++c) fall += state.correlations[j + c * p] * state.correlations[j + c * p];
-            if (fall > best * state.norms[j]) best = fall / state.norms[j], s = j;
+            fall[j] = state.norms[j] <= kDependent * squares[j] ? 0.0 : fall[j] / state.norms[j];
+            if (fall[j] > best) best = fall[j], s = j;
         }
         if (s < 0 || (k > 0 && best < least_ratio * state.rss)) break;
         // w = (g_s - rows' rows(:, s)) / |x_s perpendicular| with the sampled g_s
@@ -198,19 +226,16 @@ std::vector<Index> StepwiseLookahead::predict(Context& ctx, State state, const s
         if (exact)
             std::copy(exact, exact + p, w.data);
         else {
-            for (Index i = 0; i < rows_; ++i) column.data[i] = sample_[i * p + s];
-            gemm<float>(Transpose::no, Transpose::no, 1.0F, {sample_.data(), p, rows_, p}, column, 0.0F, rho);
+            const float* rho = correlations(sampled, s, fall, known);
             for (Index j = 0; j < p; ++j)
-                w.data[j] = std::abs(static_cast<double>(rho.data[j])) > threshold
-                                ? static_cast<double>(rho.data[j]) * std::sqrt(squares[j] * squares[s])
+                w.data[j] = std::abs(static_cast<double>(rho[j])) > threshold
+                                ? static_cast<double>(rho[j]) * std::sqrt(squares[j] * squares[s])
                                 : 0.0;
         }
         for (Index t = 0; t < m; ++t) entry.data[t] = rows[t * p + s];
         for (Index t = 0; t < k; ++t) entry.data[m + t] = own(s, t);
-        if (m > 0)
-            gemm<double>(Transpose::no, Transpose::no, -1.0, {rows.data(), p, m, p}, {entry.data, m, 1, m}, 1.0, w);
-        if (k > 0)
-            gemm<double>(Transpose::no, Transpose::no, -1.0, {own.data, p, k, p}, {entry.data + m, k, 1, k}, 1.0, w);
+        subtract_rows(rows.data(), p, m, entry.data, w.data);
+        subtract_rows(own.data, p, k, entry.data + m, w.data);
         const double root = std::sqrt(state.norms[s]);
         for (Index c = 0; c < outputs; ++c) z[c] = state.correlations[s + c * p] / root;
         for (Index j = 0; j < p; ++j) {

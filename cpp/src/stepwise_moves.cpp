@@ -124,7 +124,7 @@ StepwiseMove Selection<T>::best_drop() const
         best = {static_cast<Index>(u), {}, change, cross};
         for (const Index i : places[u]) best.columns.push_back(factor_.columns[i]);
     }
-    const double unscale = 1 / (data_->y_scale * data_->y_scale);
+    const double unscale = 1 / (data_->y.scale * data_->y.scale);
     for (double& value : best.cross) value *= unscale;
     best.change *= unscale;
     return best;
@@ -141,7 +141,7 @@ std::vector<double> Selection<T>::falls(Context& ctx)
     for (Index j = 0; j < p_; ++j) {
         if (state_[j] != open) continue;
         for (Index o = 0; o < outputs_; ++o) out[j] += c_[j + o * p_] * c_[j + o * p_];
-        out[j] /= norm_[j] * data_->y_scale * data_->y_scale;
+        out[j] /= norm_[j] * data_->y.scale * data_->y.scale;
     }
     return out;
 }
@@ -172,13 +172,13 @@ StepwiseSolution Selection<T>::solve(Context& ctx)
     // One round squares the error of a good factor; more only where it is poor.
     for (int round = 0; round < kRounds; ++round)
         if (refine(ctx, w, out.cross) <= 1e-8) break;
-    const double unscale = 1 / (data_->y_scale * data_->y_scale);
+    const double unscale = 1 / (data_->y.scale * data_->y.scale);
     for (double& value : out.cross) value *= unscale;
-    out.intercept = data_->y_mean;
+    out.intercept = data_->y.mean;
     for (Index o = 0; o < outputs_; ++o)
         for (Index t = 0; t < m; ++t) {
             const Index j = factor_.columns[t];
-            w[t + o * m] *= data_->standard.scale[j] / data_->y_scale;
+            w[t + o * m] *= data_->standard.scale[j] / data_->y.scale;
             out.intercept[o] -= data_->standard.mean[j] * w[t + o * m];
         }
     out.coefficients = std::move(w);
@@ -189,15 +189,15 @@ template <class T>
 std::vector<double> Selection<T>::cross() const
 {
     std::vector<double> out = cross_;
-    for (double& value : out) value /= data_->y_scale * data_->y_scale;
+    for (double& value : out) value /= data_->y.scale * data_->y.scale;
     return out;
 }
 
 template <class T>
 std::vector<double> Selection<T>::total() const
 {
-    std::vector<double> out = data_->total;
-    for (double& value : out) value /= data_->y_scale * data_->y_scale;
+    std::vector<double> out = data_->y.total;
+    for (double& value : out) value /= data_->y.scale * data_->y.scale;
     return out;
 }
 

@@ -4,6 +4,7 @@
 #include "hessay/primitives.hpp"
 #include "mapped_rows.hpp"
 #include "stepwise_kernels.hpp"
+#include "stepwise_outputs.hpp"
 
 #include <algorithm>
 
@@ -22,11 +23,14 @@ class HostPasses final : public StepwisePasses {
     {
     }
 
-    void begin(const std::vector<double>& y, Index outputs, const std::vector<double>& root) override
+    StepwiseOutputs begin(Context& ctx, const double* y, Index outputs, const std::vector<double>& root,
+                          bool centre) override
     {
-        y_ = y.data();
         outputs_ = outputs;
         root_ = root.empty() ? nullptr : root.data();
+        y_ = {y, root_, rows, outputs};
+        standard_ = measure_outputs(ctx, y_, centre);
+        return standard_;
     }
 
     void read_rows(const std::vector<Index>& which, MatrixView<double> out) override
@@ -47,10 +51,8 @@ class HostPasses final : public StepwisePasses {
         const Index right = outputs_ + 1;
         squares.assign(static_cast<std::size_t>(cols), 0.0);
         products(ctx, standard, right, out, [&](Index first, Index count, const T* tiles, T* panel) {
-            for (Index i = 0; i < count; ++i) {
-                panel[i * right] = static_cast<T>(root_ ? root_[first + i] : 1.0);
-                for (Index c = 0; c < outputs_; ++c) panel[i * right + 1 + c] = static_cast<T>(y(first + i)[c]);
-            }
+            for (Index i = 0; i < count; ++i) panel[i * right] = static_cast<T>(root_ ? root_[first + i] : 1.0);
+            y_.read<T>(standard_, first, count, {panel + 1, outputs_, count, right});
             kernels_.squares(tiles, count, cols, squares.data());
         });
     }
@@ -143,13 +145,11 @@ class HostPasses final : public StepwisePasses {
     struct Parts {
         Parts(Context& ctx, const StepwiseCombination& f, Index outputs, Index panel)
             : z(ctx.scratch<double>(panel, std::max<Index>(static_cast<Index>(f.columns.size()), 1))),
-              y(ctx.scratch<double>(panel, std::max<Index>(outputs, 1))), f(ctx.scratch<double>(panel, f.count))
+              y(ctx.scratch<double>(std::max<Index>(outputs, 1), panel)), f(ctx.scratch<double>(panel, f.count))
         {
         }
         MatrixView<double> z, y, f;
     };
-
-    const double* y(Index row) const { return y_ + row * outputs_; }
 
     Index packed_cols() const { return (cols + kernels_.width - 1) / kernels_.width * kernels_.width; }
 
@@ -225,10 +225,9 @@ class HostPasses final : public StepwisePasses {
         const auto block = parts.f.block(0, 0, count, q);
         for (Index l = 0; l < q; ++l) std::fill_n(block.column(l), count, 0.0);
         if (!f.of_outputs.empty()) {
-            const auto own = parts.y.block(0, 0, count, outputs_);
-            for (Index o = 0; o < outputs_; ++o)
-                for (Index i = 0; i < count; ++i) own(i, o) = y(first + i)[o];
-            gemm<double>(Transpose::no, Transpose::no, 1.0, own, {f.of_outputs.data(), outputs_, q, outputs_}, 0.0,
+            const auto own = parts.y.block(0, 0, outputs_, count);
+            y_.read(standard_, first, count, own);
+            gemm<double>(Transpose::yes, Transpose::no, 1.0, own, {f.of_outputs.data(), outputs_, q, outputs_}, 0.0,
                          block);
         }
         if (m > 0) {
@@ -241,7 +240,9 @@ class HostPasses final : public StepwisePasses {
 
     StepwiseSource x_;
     decltype(stepwise_kernels(T{})) kernels_;
-    const double *y_ = nullptr, *root_ = nullptr;
+    StepwiseOutputSource y_;
+    StepwiseOutputs standard_; // of Y
+    const double* root_ = nullptr;
     Index outputs_ = 0;
 };
 

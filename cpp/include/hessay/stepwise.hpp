@@ -57,8 +57,9 @@ class Selection {
     /// Columns, not chosen, that the model or the intercept determines up to rounding.
     std::vector<Index> dependent(Context& ctx);
     StepwiseSolution solve(Context& ctx);
-    std::vector<double> cross() const; // (C, C): E'E, in the unit of Y
-    std::vector<double> total() const; // (C, C): Y'Y, centred, in the unit of Y
+    std::vector<double> cross() const;                                      // (C, C): E'E, in the unit of Y
+    std::vector<double> total() const;                                      // (C, C): Y'Y, centred, in the unit of Y
+    const std::vector<double>& largest() const { return data_->y.largest; } // (C) of |Y|, not centred
     /// Root of the largest variance inflation factor of the model, >= 1.
     double condition() const;
 

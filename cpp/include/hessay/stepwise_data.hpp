@@ -8,7 +8,7 @@
 
 namespace hessay {
 
-/// X and Y as selection sees them, never stored but for Y: weighted by root weights, centred, scaled by powers of two,
+/// X and Y as selection sees them, never stored here: weighted by root weights, centred, scaled by powers of two,
 ///
 ///     z_ij = sqrt(w_i) (x_ij - mean_j) scale_j,    y_ic = sqrt(w_i) (Y_ic - mean_c) y_scale.
 ///
@@ -16,25 +16,24 @@ namespace hessay {
 template <class T>
 class StandardizedData {
   public:
-    /// y       (n, C) row-major, finite
+    /// given   (n, C) row-major, Y, finite; outlives this object
     /// weights n numbers > 0, or empty
     /// centre  whether an intercept is fitted
     /// One pass over X, two where the first rows say little about a column.
     /// Throws NonFinite, naming row and column, when X holds NaN or Inf.
-    StandardizedData(Context& ctx, std::unique_ptr<StepwisePasses> passes, std::vector<double> y, Index outputs,
+    StandardizedData(Context& ctx, std::unique_ptr<StepwisePasses> passes, const double* given, Index outputs,
                      const std::vector<double>& weights, bool centre);
 
     Index rows() const { return x_->rows; }
     Index cols() const { return x_->cols; }
     Index outputs() const { return outputs_; }
 
-    StepwiseStandard standard;         // of X; mean 0 where nothing is centred
-    std::vector<double> squares;       // (p) |z_j|^2, 0 for a column without variation
-    std::vector<double> resolution;    // (p) how far rounding of the input alone can move z_j, relative to |z_j|
-    std::vector<double> correlation;   // (p, C) column-major: Z'Y
-    std::vector<double> y_mean, total; // (C) and (C, C): Y'Y in the scaled unit
-    double y_scale = 1;
-    Index passes = 0; // over all of X, so far
+    StepwiseStandard standard;       // of X; mean 0 where nothing is centred
+    std::vector<double> squares;     // (p) |z_j|^2, 0 for a column without variation
+    std::vector<double> resolution;  // (p) how far rounding of the input alone can move z_j, relative to |z_j|
+    std::vector<double> correlation; // (p, C) column-major: Z'Y
+    StepwiseOutputs y;               // its total is Y'Y in the scaled unit
+    Index passes = 0;                // over all of X, so far
 
     /// out (p, q) <- Z'F for a combination F, rounded to T.
     void project(Context& ctx, const StepwiseCombination& f, MatrixView<double> out);
@@ -61,7 +60,7 @@ class StandardizedData {
 
     std::unique_ptr<StepwisePasses> x_;
     Index outputs_;
-    std::vector<double> y_, root_;
+    std::vector<double> root_;
     double total_weight_ = 0;
     bool centre_;
 };

@@ -5,6 +5,9 @@
 
 namespace hessay {
 
+/// w (p) -= rows' entries for rows (m, p) row-major, entries (m).
+void subtract_rows(const double* rows, Index p, Index m, const double* entries, double* w);
+
 /// Z_S = Q R for the chosen columns S in order of entry, and what follows from it, without Q:
 ///
 ///     rows = Q'Z (m, p),   z = Q'Y (m, C),   inverse = R^-1 (m, m),   R = rows(:, S), its diagonal > 0.

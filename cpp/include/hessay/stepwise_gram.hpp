@@ -71,6 +71,13 @@ class StepwiseLookahead {
                                const Known& known) const;
 
   private:
+    // Products of the sample's columns with those last thought likely, formed together.
+    struct Sampled {
+        MatrixView<float> products, chosen; // (p, b) and (m, b)
+        std::vector<Index> columns;         // at most b
+    };
+    const float* correlations(Sampled& sampled, Index s, const std::vector<double>& fall, const Known& known) const;
+
     std::vector<float> sample_; // (m, p) row-major, columns of norm 1
     Index rows_ = 0, cols_ = 0;
 };

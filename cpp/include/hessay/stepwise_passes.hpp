@@ -27,12 +27,20 @@ struct StepwiseStandard {
     std::vector<double> mean, scale; // (p)
 };
 
-/// F = Z_K A + Y B, (n, q) in double: columns of Z and outputs put together.
+/// F = Z_K A + Y B, (n, q) in double: columns of Z and the standardised outputs put together.
 struct StepwiseCombination {
     std::vector<Index> columns;     // K
     Index count = 0;                // q
     std::vector<double> of_columns; // A (|K|, q) column-major
     std::vector<double> of_outputs; // B (C, q) column-major; empty: zero
+};
+
+/// The outputs once they are weighted, centred and scaled,  y_ic = root_i (Y_ic - mean_c) scale.
+struct StepwiseOutputs {
+    std::vector<double> mean;    // (C), 0 where nothing is centred
+    std::vector<double> largest; // (C) of |Y_ic|
+    std::vector<double> total;   // (C, C) the products y'y
+    double scale = 1;            // a power of two
 };
 
 /// All that selection asks of X, wherever it lies: on this processor (host_passes), on a device, or in a file that is
@@ -47,9 +55,10 @@ class StepwisePasses {
     const Index rows, cols;
     const bool single; // X holds floats
 
-    /// What every pass needs besides X, handed over before the first: Y (n, C) row-major, weighted, centred and scaled,
-    /// and the roots of the weights (n), empty for ones. Both outlive this object's use.
-    virtual void begin(const std::vector<double>& y, Index outputs, const std::vector<double>& root) = 0;
+    /// What every pass needs besides X, handed over before the first: Y (n, C) row-major and finite, as it was given;
+    /// the roots of the weights (n), empty for ones; and whether Y is centred. Both arrays outlive this object's use.
+    virtual StepwiseOutputs begin(Context& ctx, const double* y, Index outputs, const std::vector<double>& root,
+                                  bool centre) = 0;
 
     /// out (|which|, p) <- rows of X as they are.
     virtual void read_rows(const std::vector<Index>& which, MatrixView<double> out) = 0;

@@ -57,9 +57,9 @@ class Design:
         return [j for u, unit in enumerate(self.units) if u not in forbidden for j in unit]
 
     @property
-    def weighted(self) -> Array:
-        """Weights (n,), ones where none were given."""
-        return self.weights if self.weights.size else np.ones(self.n_rows)
+    def total_weight(self) -> float:
+        """Sum of the weights, of ones where none were given."""
+        return float(self.weights.sum()) if self.weights.size else float(self.n_rows)
 
 
 def lies_on_device(array: object) -> bool:
@@ -183,14 +183,25 @@ def _outputs(y: ArrayLike, n: int) -> tuple[Array, bool]:
     if array.ndim not in (1, 2) or len(array) != n or array.size == 0:
         raise ShapeError(f"y must have shape ({n},) or ({n}, C), C >= 1, got {array.shape}")
     outputs = np.ascontiguousarray(array.reshape(n, -1), dtype=np.float64)
-    bad = np.argwhere(~np.isfinite(outputs))
-    if len(bad):
-        row, output = (int(i) for i in bad[0])
-        raise NonFinite(
-            f"y holds {outputs[row, output]} in row {row}, output {output}"
-            f" ({len(bad)} such values); drop these rows"
-        )
+    if not _surely_finite(outputs):
+        bad = np.argwhere(~np.isfinite(outputs))
+        if len(bad):
+            row, output = (int(i) for i in bad[0])
+            raise NonFinite(
+                f"y holds {outputs[row, output]} in row {row}, output {output}"
+                f" ({len(bad)} such values); drop these rows"
+            )
     return outputs, array.ndim == 1
+
+
+def _surely_finite(values: Array) -> bool:
+    """Whether the sum of squares is finite: one pass, and no array beside it.
+
+    It is not where one number is not, nor where a square overflows: then look at every number.
+    """
+    flat = values.ravel()
+    with np.errstate(all="ignore"):
+        return math.isfinite(np.dot(flat, flat))
 
 
 def _weights(weights: ArrayLike | None, n: int) -> Array:

@@ -23,6 +23,7 @@ from hessay.hessian.device.module import (
     workspace,
 )
 from hessay.stepwise.design import Array
+from hessay.stepwise.outputs import receive, standardise
 from hessay.stepwise.streaming import panels_of
 
 _PANEL_BYTES: Final = 1 << 30  # of scratch where X is not kept standardised
@@ -83,14 +84,28 @@ class DevicePasses:
         self._panel = min(n, max(_ROWS, int(scratch) // row_bytes // _ROWS * _ROWS))
         self._kept: tuple[Array, Array, Tensor] | None = None
 
-    def begin(self, y: Array, root: Array) -> None:
-        """Take over Y (n, C) and the roots of the weights, (n,) or empty."""
-        self._y = self._sent(np.ascontiguousarray(y)).T  # (C, n)
+    def begin(self, y: Array, root: Array, centre: bool) -> tuple[Array, Array, float, Array]:
+        """Take over Y (n, C) and the roots of the weights, (n,) or empty.
+
+        From now on the outputs are root (Y - mean) scale. Mean (C,), 0 without ``centre``, largest size of Y (C,),
+        scale, a power of two, and the outputs' products (C, C).
+        """
+        n, outputs = y.shape
         self._root = self._sent(root) if len(root) else None
+        self._y = columns(outputs, n, self._wide, what="y", remedy=_REMEDY)
+        there = self._y.T  # row after row, as on the processor
+        receive(y, there)
+        mean, largest, scale = standardise(there, self._root, centre)
+        total = self._zeros(outputs, outputs)
+        self._add(self._y, self._y, total)
+        return _host(mean), _host(largest), scale, _host(total)
 
     def read_rows(self, which: list[int]) -> Array:
-        """Rows of X (m, p)."""
-        return _host(self._x[which])
+        """Rows of X (m, p), column after column as the core takes them."""
+        rows = self._x[which]
+        if not isinstance(rows, Tensor):
+            return _host(rows)
+        return _host(rows.T.clone(memory_format=torch.contiguous_format)).T
 
     def read_column(self, j: int) -> Array:
         """Column of X (n,)."""

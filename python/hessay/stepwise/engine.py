@@ -62,7 +62,7 @@ def room_left(design: Design, max_bytes: int) -> int:
     if isinstance(max_bytes, bool) or not isinstance(max_bytes, (int, np.integer)):
         raise ArgumentError(f"max_bytes must be an integer or None, got {max_bytes!r}")
     n, p = design.n_rows, design.n_columns
-    # y and weights twice, panels of up to 256 rows, the sampled rows, a dozen vectors
+    # y and weights as given and as float64, panels of up to 256 rows, the sampled rows, a dozen vectors
     fixed = 16 * n * (design.y.shape[1] + (design.weights.size > 0))
     fixed += p * (2 * 8 * 256 + 4 * _SAMPLE_ROWS + 8 * 12)
     left: int = int(max_bytes) - fixed

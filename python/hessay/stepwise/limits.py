@@ -8,7 +8,7 @@ import numpy as np
 
 from hessay.errors import ArgumentError
 from hessay.stepwise.design import Design
-from hessay.stepwise.engine import most_columns
+from hessay.stepwise.engine import Engine, most_columns
 from hessay.stepwise.walk import Limits
 
 _ROUNDING = 64 * np.finfo(np.float64).eps  # of |y|: a residual below it says nothing
@@ -49,7 +49,7 @@ def limits_of(
     alpha: float,
     max_bytes: int | None,
 ) -> Limits:
-    """Check the counts asked for and find what ends the path.
+    """Check the counts asked for and find what ends the path, y apart: ``rounding_floor``.
 
     Raises
     ------
@@ -85,13 +85,22 @@ def limits_of(
         raise ArgumentError(f"n_features is {target}, but at most {most} columns fit: {reason}")
     if name is None and target is None:
         target = most  # nothing else ends the path
-    outputs = design.y - (
-        np.average(design.y, axis=0, weights=design.weighted) if design.intercept else 0
-    )
+    return Limits(target, most, reason, alpha)
+
+
+def rounding_floor(design: Design, engine: Engine) -> float:
+    """Residual sum of squares that rounding of y alone may leave, y^2.
+
+    As if every y were rounded by its output's largest number, and every residual by the spread of y.
+
+    Raises
+    ------
+    ArgumentError
+        y is so large that this overflows.
+    """
+    spread = float(np.trace(engine.total))
     with np.errstate(over="ignore"):
-        largest = np.abs(design.y).max(axis=0) ** 2 * float(design.weighted.sum())
-        spread = float((design.weighted[:, None] * outputs**2).sum())
-    floor = (_ROUNDING**2) * (float(largest.sum()) + design.n_rows * spread)
+        largest = engine.largest**2 * design.total_weight
     if not math.isfinite(spread):
         raise ArgumentError("y is so large that its square overflows; scale it down")
-    return Limits(target, most, reason, alpha, floor)
+    return float((_ROUNDING**2) * (float(largest.sum()) + design.n_rows * spread))

@@ -14,7 +14,7 @@ from hessay.errors import ArgumentError
 from hessay.stepwise.criteria import CriterionName, Judge, checked_name
 from hessay.stepwise.design import Array, Design, checked_design
 from hessay.stepwise.engine import Engine, opened
-from hessay.stepwise.limits import enough_rows, limits_of
+from hessay.stepwise.limits import enough_rows, limits_of, rounding_floor
 from hessay.stepwise.result import PathStats, Step, StepwisePath
 from hessay.stepwise.walk import Walk
 
@@ -134,6 +134,7 @@ def stepwise_path(
     )
     limits = limits_of(design, direction, name, n_features, max_features, alpha_enter, max_bytes)
     engine = opened(design, strategy, max_bytes)
+    floor = rounding_floor(design, engine)
     for unit in design.forbidden:
         engine.forbid(unit)
     eligible = design.free_columns
@@ -151,7 +152,7 @@ def stepwise_path(
     if direction == "backward":
         start_with = [unit for u, unit in enumerate(design.units) if u not in design.forbidden]
     _enter(engine, design, start_with)
-    walk = Walk(engine, judge, limits, progress)
+    walk = Walk(engine, judge, limits, floor, progress)
     {"forward": walk.forward, "backward": walk.backward, "both": walk.both}[direction]()
     return _finished(design, engine, walk, name, strategy, start)
 

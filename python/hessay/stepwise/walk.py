@@ -22,7 +22,6 @@ class Limits:
     most: int  # columns at most
     most_reason: str
     alpha: float  # level of the F test to enter
-    floor: float  # residual sum of squares that is rounding alone, y^2
 
 
 _NO_MOVE: tuple[int, list[int], float, Array] = (-1, [], 0.0, np.zeros((0, 0)))
@@ -35,6 +34,7 @@ class Walk:
     engine: Engine
     judge: Judge
     limits: Limits
+    floor: float  # residual sum of squares that is rounding alone, y^2
     progress: Callable[[Step], object] | None
     steps: list[Step] = field(default_factory=list)
     stopped: str = ""
@@ -130,7 +130,7 @@ class Walk:
         target = self.limits.target
         if target is not None and self.size >= target:
             self.stopped = f"n_features = {target} columns are in"
-        elif rss <= self.limits.floor:
+        elif rss <= self.floor:
             self.stopped = "the columns chosen determine y: what is left of it is rounding"
         elif self.size >= self.limits.most:
             self.stopped = self.limits.most_reason
