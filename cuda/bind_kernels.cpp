@@ -140,6 +140,21 @@ void multiply(bool flip_a, bool flip_b, double alpha, Object a, Object b, double
     });
 }
 
+// Doubles of workspace for gemm with A (rows, cols) and so many columns of C; without a shape, for any that is not
+// narrow.
+Index gemm_scratch(bool flip_a, Index rows, Index cols, Index columns, bool single)
+{
+    ScratchCounter counter;
+    const auto count = [&](auto zero) {
+        using T = decltype(zero);
+        const MatrixView<const T> a = nowhere<T>(rows, cols), b = nowhere<T>(flip_a ? rows : cols, columns);
+        counter.product<T>(flip_a ? Transpose::yes : Transpose::no, Transpose::no, T(1), a, b, T(0),
+                           nowhere<T>(flip_a ? cols : rows, columns));
+    };
+    single ? count(float{}) : count(double{});
+    return workspace_doubles(counter);
+}
+
 // Doubles, with room for the alignment of up to four pieces.
 Index with_alignment(Index doubles) { return doubles + 4 * Index(kScratchAlignment / sizeof(double)); }
 
@@ -167,7 +182,8 @@ void bind_kernels(py::module_& module)
                [](Index h, Index k, Index n) { return with_alignment(reduce_shared_scratch(h, k, n)); });
     module.def("column_norms_scratch",
                [](Index rows, Index cols) { return with_alignment(column_norms_scratch(rows, cols)); });
-    module.def("blas_scratch", [] { return workspace_doubles(ScratchCounter()); });
+    module.def("blas_scratch", &gemm_scratch, arg("flip_a") = false, arg("rows") = 0, arg("cols") = 0,
+               arg("columns") = 0, arg("single") = false);
 }
 
 } // namespace hessay::cuda

@@ -60,6 +60,8 @@ class CudaContext {
     void lanes(const Body& body);
     template <class Body>
     void each(const Body& body);
+    template <class Body>
+    void tiles(const Body& body);
 
     /// Scratch from now on; what was taken before must have been given back, and what was recorded is forgotten.
     void use(MatrixView<double> workspace);

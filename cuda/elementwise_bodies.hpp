@@ -30,17 +30,51 @@ struct Activate {
     template <int Width>
     HESSAY_HD void at(Index i, Index j) const
     {
+        switch (activation) {
+        case Activation::identity:
+            return apply<Activation::identity, Width>(i, j);
+        case Activation::relu:
+            return apply<Activation::relu, Width>(i, j);
+        case Activation::leaky_relu:
+            return apply<Activation::leaky_relu, Width>(i, j);
+        case Activation::gelu:
+            return apply<Activation::gelu, Width>(i, j);
+        case Activation::gelu_tanh:
+            return apply<Activation::gelu_tanh, Width>(i, j);
+        case Activation::silu:
+            return apply<Activation::silu, Width>(i, j);
+        case Activation::tanh:
+            return apply<Activation::tanh, Width>(i, j);
+        case Activation::sigmoid:
+            return apply<Activation::sigmoid, Width>(i, j);
+        case Activation::softplus:
+            return apply<Activation::softplus, Width>(i, j);
+        case Activation::elu:
+            return apply<Activation::elu, Width>(i, j);
+        }
+    }
+
+  private:
+    // Which activation it is, is decided once for a pack: what value, slope and curvature have in common, an erfc or an
+    // exponential, the compiler then takes once.
+    template <Activation Act, int Width>
+    HESSAY_HD void apply(Index i, Index j) const
+    {
         auto value = load<Width>(&x(i, j));
-        Pack<T, Width> first{}, second{};
-        for (int w = 0; w < Width; ++w) {
-            const T a = value.value[w];
-            if (slope.data) first.value[w] = activation_slope(activation, parameter, a);
-            if (curvature.data) second.value[w] = activation_curvature(activation, parameter, a);
-            value.value[w] = activation_value(activation, parameter, a);
+        if (slope.data || curvature.data) {
+            Pack<T, Width> first, second;
+            for (int w = 0; w < Width; ++w) {
+                const T a = value.value[w];
+                first.value[w] = activation_slope(Act, parameter, a);
+                second.value[w] = activation_curvature(Act, parameter, a);
+                value.value[w] = activation_value(Act, parameter, a);
+            }
+            if (slope.data) store(&slope(i, j), first);
+            if (curvature.data) store(&curvature(i, j), second);
+        } else {
+            for (int w = 0; w < Width; ++w) value.value[w] = activation_value(Act, parameter, value.value[w]);
         }
         store(&x(i, j), value);
-        if (slope.data) store(&slope(i, j), first);
-        if (curvature.data) store(&curvature(i, j), second);
     }
 };
 
@@ -94,87 +128,6 @@ struct TangentBackwardStep {
     }
 };
 
-/// value[:, i k + j] <- slope[:, i] * pushed[:, j], or pushed alone when slope has no memory. k = pushed.cols.
-template <class T>
-struct ExpandShared {
-    using Number = T;
-    static constexpr bool kPacks = true;
-    MatrixView<const T> slope, pushed;
-    MatrixView<T> value;
-
-    HESSAY_HD Index rows() const { return value.rows; }
-    HESSAY_HD Index cols() const { return value.cols; }
-    bool aligned() const { return packs_fit(slope) && packs_fit(pushed) && packs_fit(value); }
-
-    template <int Width>
-    HESSAY_HD void at(Index i, Index j) const
-    {
-        const Index sample = quotient(j, pushed.cols);
-        auto p = load<Width>(&pushed(i, j - sample * pushed.cols));
-        if (slope.data) {
-            const auto s = load<Width>(&slope(i, sample));
-            for (int w = 0; w < Width; ++w) p.value[w] *= s.value[w];
-        }
-        store(&value(i, j), p);
-    }
-};
-
-/// partial[:, c k + j] <- the sum of slope[:, i] * value[:, i k + j] over the samples i of chunk c, in order, in
-/// double. Without slope's memory the plain sum.
-template <class T>
-struct SumSamples {
-    using Number = T;
-    static constexpr bool kPacks = true;
-    MatrixView<const T> slope, value;
-    Index directions, chunk; // k, and samples in a chunk
-    MatrixView<double> partial;
-
-    HESSAY_HD Index rows() const { return partial.rows; }
-    HESSAY_HD Index cols() const { return partial.cols; }
-    bool aligned() const { return packs_fit(slope) && packs_fit(value) && packs_fit(partial); }
-
-    template <int Width>
-    HESSAY_HD void at(Index i, Index j) const
-    {
-        const Index part = quotient(j, directions), direction = j - part * directions;
-        const Index first = part * chunk, last_sample = quotient(value.cols, directions);
-        const Index last = first + chunk < last_sample ? first + chunk : last_sample;
-        double total[Width] = {};
-        for (Index sample = first; sample < last; ++sample) {
-            auto v = load<Width>(&value(i, sample * directions + direction));
-            if (slope.data) {
-                const auto s = load<Width>(&slope(i, sample));
-                for (int w = 0; w < Width; ++w) v.value[w] *= s.value[w];
-            }
-            for (int w = 0; w < Width; ++w) total[w] += static_cast<double>(v.value[w]);
-        }
-        for (int w = 0; w < Width; ++w) partial(i + w, j) = total[w];
-    }
-};
-
-/// sum[:, j] += partial[:, c k + j] over the chunks c, in order.
-struct SumChunks {
-    using Number = double;
-    static constexpr bool kPacks = true;
-    MatrixView<const double> partial;
-    MatrixView<double> sum;
-
-    HESSAY_HD Index rows() const { return sum.rows; }
-    HESSAY_HD Index cols() const { return sum.cols; }
-    bool aligned() const { return packs_fit(partial) && packs_fit(sum); }
-
-    template <int Width>
-    HESSAY_HD void at(Index i, Index j) const
-    {
-        auto total = load<Width>(&sum(i, j));
-        for (Index c = j; c < partial.cols; c += sum.cols) {
-            const auto p = load<Width>(&partial(i, c));
-            for (int w = 0; w < Width; ++w) total.value[w] += p.value[w];
-        }
-        store(&sum(i, j), total);
-    }
-};
-
 /// w[:, j] <- w - alpha[j] v - beta[j] u: the three-term step of Lanczos on every column at once. The coefficients stay
 /// on the device. Source: Paige 1972, J. Inst. Math. Appl. 10, 373, the order of operations (A1).
 template <class T>
@@ -200,7 +153,9 @@ struct LanczosUpdate {
     }
 };
 
-/// x[:, j] <- x / norm[j]; a column of norm 0 stays as it is.
+/// x[:, j] <- x / norm[j]; a column of norm 0 stays as it is. Floats are multiplied by the inverse in double, where it
+/// is finite for every norm that a column of floats has (2^-149 or more): three roundings, of which the two in double
+/// are 2^-29 of the one that counts.
 template <class T>
 struct Normalise {
     using Number = T;
@@ -218,7 +173,13 @@ struct Normalise {
         const double length = norm[j];
         if (length == 0) return;
         auto value = load<Width>(&x(i, j));
-        for (int w = 0; w < Width; ++w) value.value[w] = static_cast<T>(static_cast<double>(value.value[w]) / length);
+        if constexpr (sizeof(T) < sizeof(double)) {
+            const double inverse = 1 / length; // one division a pack: a device has few units for them
+            for (int w = 0; w < Width; ++w)
+                value.value[w] = static_cast<T>(static_cast<double>(value.value[w]) * inverse);
+        } else {
+            for (int w = 0; w < Width; ++w) value.value[w] /= length;
+        }
         store(&x(i, j), value);
     }
 };

@@ -1,6 +1,6 @@
 #pragma once
 #include "hessay/primitives.hpp"
-#include "pack.hpp"
+#include "narrow_routines.hpp"
 #include "scratch.hpp"
 
 #include <algorithm>
@@ -51,11 +51,36 @@ class HostLoops {
         for (Index item = 0; item < body.items(); ++item) body.at(item);
     }
 
-    /// C <- alpha op(A) op(B) + beta C, number by number, in double.
+    /// Blocks of threads that meet before and after every step of a body: see narrow_bodies.hpp.
+    template <class Body>
+    void tiles(const Body& body)
+    {
+        using Number = typename Body::Number;
+        const auto numbers = static_cast<std::size_t>(body.stage_numbers());
+        for (Index block = 0; block < body.across() * body.groups(); ++block) {
+            const Place place{block % body.across(), block / body.across()};
+            std::vector<typename Body::Own> own(static_cast<std::size_t>(body.threads()));
+            for (Index step = 0; step < body.steps(place); ++step) {
+                std::vector<Number> stage(numbers, std::numeric_limits<Number>::quiet_NaN());
+                for (int t = 0; t < body.threads(); ++t) body.fetch(place, step, t, stage.data());
+                for (int t = 0; t < body.threads(); ++t) body.add(t, stage.data(), own[static_cast<std::size_t>(t)]);
+            }
+            if constexpr (Body::kJoined)
+                for (auto* warp = own.data(); warp != own.data() + own.size(); warp += kWarp)
+                    for (int half = kWarp / 2; half > 0; half /= 2)
+                        for (int t = 0; t < half; ++t)
+                            for (std::size_t s = 0; s < std::size(warp->sum); ++s)
+                                warp[t].sum[s] += warp[t + half].sum[s];
+            for (int t = 0; t < body.threads(); ++t) body.finish(place, t, own[static_cast<std::size_t>(t)]);
+        }
+    }
+
+    /// C <- alpha op(A) op(B) + beta C: as a device does it where B is narrow, else number by number, in double.
     template <class T>
     void product(Transpose trans_a, Transpose trans_b, T alpha, MatrixView<const T> a, MatrixView<const T> b, T beta,
                  MatrixView<T> c)
     {
+        if (is_narrow(trans_a, trans_b, a, c.cols)) return narrow_product<T>(*this, trans_a, alpha, a, b, beta, c);
         const bool flip_a = trans_a == Transpose::yes, flip_b = trans_b == Transpose::yes;
         const Index inner = flip_a ? a.rows : a.cols;
         require<ShapeError>(c.rows == (flip_a ? a.cols : a.rows) && c.cols == (flip_b ? b.rows : b.cols) &&

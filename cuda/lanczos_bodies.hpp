@@ -69,8 +69,9 @@ HESSAY_HD inline Index packed(Index i, Index j) { return i + j * (j + 1) / 2; }
 template <class T>
 struct PairSums {
     using Sum = double;
-    static constexpr int kLanes = 256;
+    static constexpr int kLanes = 256, kWide = kFullWidth<T>;
     MatrixView<const T> x;
+    bool aligned;           // packs_fit(x)
     MatrixView<double> out; // (chunks, b (b + 1) / 2)
 
     HESSAY_HD Index items() const { return out.rows * out.cols; }
@@ -81,16 +82,34 @@ struct PairSums {
         const Index last = first + kChunkRows < x.rows ? first + kChunkRows : x.rows;
         Index j = 0;
         while (packed(0, j + 1) <= pair) ++j;
-        const T *left = x.column(pair - packed(0, j)), *right = x.column(j);
-        double total = 0;
-        for (Index i = first + t; i < last; i += kLanes)
-            total += static_cast<double>(left[i]) * static_cast<double>(right[i]);
-        return total;
+        const T *left = x.column(pair - packed(0, j)) + first, *right = x.column(j) + first;
+        const int count = static_cast<int>(last - first);
+        return aligned ? of_lane<true>(left, right, count, t) : of_lane<false>(left, right, count, t);
     }
     HESSAY_HD double fold(double a, double b) const { return a + b; }
     HESSAY_HD void finish(Index item, int t, double total) const
     {
         if (t == 0) out(item % out.rows, item / out.rows) = total;
+    }
+
+  private:
+    template <bool Packed>
+    HESSAY_HD static double of_lane(const T* left, const T* right, int count, int t)
+    {
+        Pack<T, kWide> l[kAhead], r[kAhead];
+        double total[kWide] = {};
+        const auto take = [&](int w, T a, T b) { total[w] += static_cast<double>(a) * static_cast<double>(b); };
+        over_lane<kLanes, kWide>(
+            count, t,
+            [&](int a, int i, bool there) {
+                l[a] = load_if<kWide, Packed>(left, i, there);
+                r[a] = load_if<kWide, Packed>(right, i, there);
+            },
+            [&](int a, int, bool) {
+                for (int w = 0; w < kWide; ++w) take(w, l[a].value[w], r[a].value[w]);
+            },
+            [&](int i) { take(0, left[i], right[i]); });
+        return joined<kWide>(total);
     }
 };
 

@@ -7,8 +7,9 @@
 // Block Gram-Schmidt on a device, written once for every device. No routine waits: what the host must know of a block
 // is left in one piece of memory, a BlockReport, so that one copy a block step brings it.
 //
-// Determinism: lengths, Gram matrices and factors are reductions of fixed order in double; Q'W and Q C are cuBLAS
-// products without atomics and with scratch of their own. The same call gives the same bits on the same kind of device.
+// Determinism: lengths, Gram matrices and factors are reductions of fixed order in double; Q'W and Q C are narrow
+// products of fixed order, or cuBLAS's without atomics and with scratch of their own. The same call gives the same bits
+// on the same kind of device.
 namespace hessay::cuda {
 
 /// The numbers that orthonormalize_block leaves: a piece of doubles, on the device or copied to the host.
@@ -32,7 +33,7 @@ void packed_gram(Device& device, MatrixView<const T> x, double* gram)
     const Index pairs = packed(0, x.cols), chunks = std::max<Index>(divide_up(x.rows, kChunkRows), 1);
     const MatrixView<double> result{gram, 1, pairs, 1};
     const auto partial = chunks == 1 ? result : device.scratch(chunks, pairs);
-    device.lanes(PairSums<T>{x, partial});
+    device.lanes(PairSums<T>{x, packs_fit(x), partial});
     if (chunks > 1) reduce_columns<Device, double>(device, Column::sum, partial, nullptr, gram);
 }
 

@@ -2,6 +2,7 @@
 
 #include "elementwise_bodies.hpp"
 #include "launch.cuh"
+#include "narrow.hpp"
 
 #include <cublas_v2.h>
 
@@ -138,6 +139,7 @@ template <class T>
 void CudaContext::product(Transpose trans_a, Transpose trans_b, T alpha, MatrixView<const T> a, MatrixView<const T> b,
                           T beta, MatrixView<T> c)
 {
+    if (is_narrow(trans_a, trans_b, a, c.cols)) return narrow_product<T>(*this, trans_a, alpha, a, b, beta, c);
     gemm<T>(*this, trans_a, trans_b, alpha, a, b, beta, c);
 }
 

@@ -28,10 +28,17 @@ class RepeatingLoops {
     {
         submit([this, body] { loops_.each(body); });
     }
+    template <class Body>
+    void tiles(const Body& body)
+    {
+        submit([this, body] { loops_.tiles(body); });
+    }
     template <class T>
     void product(Transpose trans_a, Transpose trans_b, T alpha, MatrixView<const T> a, MatrixView<const T> b, T beta,
                  MatrixView<T> c)
     {
+        if (is_narrow(trans_a, trans_b, a, c.cols)) // with scratch from the workspace, as on a device
+            return narrow_product<T>(*this, trans_a, alpha, a, b, beta, c);
         submit([=] { loops_.product<T>(trans_a, trans_b, alpha, a, b, beta, c); });
     }
 

@@ -1,7 +1,9 @@
 #pragma once
 #include "elementwise_bodies.hpp"
+#include "gaussian_bodies.hpp"
 #include "hessay/error.hpp"
 #include "reduction_bodies.hpp"
+#include "shared_bodies.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -38,11 +40,12 @@ void require_by_sample(const char* name, MatrixView<A> factor, Index per_sample,
                         ", ", x.cols, ")");
 }
 
-/// Fills x with the numbers of one stream: element number i is the same on every device, up to the last place.
+/// Fills x with the numbers of one stream: element number i is the same on every device, up to the last places.
 template <class Device, class T>
 void gaussian_fill(Device& device, std::uint64_t seed, std::uint64_t stream, MatrixView<T> x)
 {
-    device.each(GaussianFill<T>{seed, stream, x});
+    const MatrixView<T> one_column{x.data, x.rows * x.cols, 1, x.rows * x.cols};
+    device.each(GaussianFill<T>{seed, stream, x, x.contiguous(), packs_fit(one_column)});
 }
 
 /// x <- act(x), act'(x) and act''(x) beside it where slope and curvature have memory.
@@ -89,7 +92,9 @@ void expand_shared(Device& device, MatrixView<const T> slope, MatrixView<const T
 /// Doubles of scratch that reduce_shared takes for sums (h, k) over n samples.
 inline Index reduce_shared_scratch(Index h, Index k, Index samples)
 {
-    return h * k * divide_up(samples, kChunkSamples);
+    Index chunks = divide_up(samples, kChunkSamples), all = chunks;
+    while (chunks > SumChunks::kTogether) all += chunks = divide_up(chunks, SumChunks::kTogether);
+    return h * k * all;
 }
 
 /// sum[:, j] += slope[:, i] * value[:, i k + j] over the samples i, in double, always in the same order.
@@ -100,11 +105,18 @@ void reduce_shared(Device& device, MatrixView<const T> slope, MatrixView<const T
                         sum.cols, ") does not fit value (", value.rows, ", ", value.cols, ")");
     require_countable(value.cols);
     if (slope.data) require_by_sample("slope", slope, sum.cols, "value", value);
-    const Index k = sum.cols, chunks = divide_up(value.cols / k, kChunkSamples);
+    const Index k = sum.cols;
+    Index chunks = divide_up(value.cols / k, kChunkSamples);
     if (chunks == 0 || sum.rows == 0) return;
-    const auto partial = device.scratch(sum.rows, k * chunks);
+    auto partial = device.scratch(sum.rows, k * chunks);
     device.columns(SumSamples<T>{slope, value, k, kChunkSamples, partial});
-    device.columns(SumChunks{partial, sum});
+    while (chunks > SumChunks::kTogether) {
+        chunks = divide_up(chunks, SumChunks::kTogether);
+        const auto fewer = device.scratch(sum.rows, k * chunks);
+        device.columns(SumChunks{partial, k, false, fewer});
+        partial = fewer;
+    }
+    device.columns(SumChunks{partial, k, true, sum});
 }
 
 /// u <- S u, S the Hessian of the cross-entropy in the logits at each column's sample; state = softmax(z / scale).
@@ -112,8 +124,10 @@ template <class Device, class T>
 void cross_entropy_curvature(Device& device, MatrixView<const T> state, Index per_sample, double scale, MatrixView<T> u)
 {
     require_by_sample("state", state, per_sample, "u", u);
+    require(u.rows <= Index(0x7fffffff), "there are ", u.rows, " classes, more than 2^31 - 1");
     require(std::isfinite(scale) && scale > 0, "the logit scale must be positive and finite, got ", scale);
-    device.lanes(CrossEntropyCurvature<T>{state, per_sample, static_cast<T>(1 / (scale * scale)), u});
+    device.lanes(CrossEntropyCurvature<T>{state, per_sample, packs_fit(state) && packs_fit(u),
+                                          static_cast<T>(1 / (scale * scale)), u});
 }
 
 // out (cols) <- sums or largest magnitudes of columns: chunks of each column, then chunks of what those gave.
@@ -123,7 +137,7 @@ void reduce_columns(Device& device, Column what, MatrixView<const T> x, const do
     const Index chunks = std::max<Index>(divide_up(x.rows, kChunkRows), 1);
     const MatrixView<double> result{out, 1, x.cols, 1};
     const auto partial = chunks == 1 ? result : device.scratch(chunks, x.cols);
-    device.lanes(ReduceColumns<T>{what, x, largest, partial});
+    device.lanes(ReduceColumns<T>{what, x, packs_fit(x), largest, partial});
     if (chunks == 1) return;
     const Column again = what == Column::largest_magnitude ? what : Column::sum;
     reduce_columns<Device, double>(device, again, partial, nullptr, out);
@@ -134,15 +148,20 @@ inline Index column_norms_scratch(Index rows, Index cols)
 {
     Index partials = 0;
     for (Index n = divide_up(rows, kChunkRows); n > 1; n = divide_up(n, kChunkRows)) partials += n * cols;
-    return cols + 2 * partials;
+    return cols + 2 * partials; // of doubles; floats take less
 }
 
-/// norms (cols) <- Euclidean norms of the columns, in double; NaN and Inf come through. Squares are taken relative to
-/// the largest magnitude, as the processor's norm does.
+/// norms (cols) <- Euclidean norms of the columns, in double; NaN and Inf come through. Squares of doubles are taken
+/// relative to a power of two near the largest magnitude; those of floats cannot leave the range of double.
 template <class Device, class T>
 void column_norms(Device& device, MatrixView<const T> x, double* norms)
 {
     if (x.cols == 0) return;
+    if constexpr (sizeof(T) < sizeof(double)) {
+        reduce_columns(device, Column::sum_of_squares, x, nullptr, norms);
+        device.each(FinishNorms{nullptr, norms, x.cols});
+        return;
+    }
     const auto largest = device.scratch(x.cols, 1);
     reduce_columns(device, Column::largest_magnitude, x, nullptr, largest.data);
     reduce_columns(device, Column::sum_of_squares, x, largest.data, norms);

@@ -1,6 +1,6 @@
 #pragma once
 #include "hessay/primitives.hpp"
-#include "scratch.hpp"
+#include "narrow_routines.hpp"
 
 namespace hessay::cuda {
 
@@ -20,9 +20,15 @@ class ScratchCounter {
     void each(const Body&)
     {
     }
-    template <class T>
-    void product(Transpose, Transpose, T, MatrixView<const T>, MatrixView<const T>, T, MatrixView<T>)
+    template <class Body>
+    void tiles(const Body&)
     {
+    }
+    template <class T>
+    void product(Transpose trans_a, Transpose trans_b, T alpha, MatrixView<const T> a, MatrixView<const T> b, T beta,
+                 MatrixView<T> c)
+    {
+        if (is_narrow(trans_a, trans_b, a, c.cols)) narrow_product<T>(*this, trans_a, alpha, a, b, beta, c);
     }
     template <class T>
     void products(Index, Transpose, Transpose, T, MatrixView<const T>, MatrixView<const T>, T, MatrixView<T>)

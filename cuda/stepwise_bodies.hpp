@@ -14,11 +14,13 @@ struct Positions {
 };
 
 /// z(i, r) <- root[r] (x(r, c) - mean[c]) scale[c] for column c = which(i) of X. The difference is taken in double,
-/// whatever the types are; root may be null (all one).
+/// whatever the types are; root may be null (all one). A thread takes kRows rows of X: it reads them all before it
+/// writes, and mean and scale once. Packs are for rows of X that lie side by side, all columns of them.
 template <class X, class T>
 struct Standardise {
     using Number = T;
-    static constexpr bool kPacks = false; // X has whatever strides it has
+    static constexpr bool kPacks = true;
+    static constexpr int kRows = 4;
     const X* x;
     Index row_stride, col_stride;
     Positions which;
@@ -26,16 +28,33 @@ struct Standardise {
     MatrixView<T> z;
 
     HESSAY_HD Index rows() const { return z.rows; }
-    HESSAY_HD Index cols() const { return z.cols; }
-    bool aligned() const { return false; }
+    HESSAY_HD Index cols() const { return (z.cols + kRows - 1) / kRows; }
+    bool aligned() const
+    {
+        return !which.column && col_stride == 1 && packs_fit(MatrixView<const X>{x, z.rows, z.cols, row_stride}) &&
+               packs_fit(z);
+    }
 
     template <int Width>
-    HESSAY_HD void at(Index i, Index r) const
+    HESSAY_HD void at(Index i, Index j) const
     {
-        static_assert(Width == 1, "one number at a time");
-        const Index c = which(i);
-        const double value = static_cast<double>(x[r * row_stride + c * col_stride]);
-        z(i, r) = static_cast<T>((value - mean[c]) * scale[c] * (root ? root[r] : 1.0));
+        const Index first = j * kRows, left = z.cols - first, c = Width > 1 ? i : which(i);
+        double centre[Width], unit[Width];
+        for (int w = 0; w < Width; ++w) {
+            centre[w] = mean[c + w];
+            unit[w] = scale[c + w];
+        }
+        const X* from = x + first * row_stride + c * col_stride;
+        Pack<X, Width> value[kRows];
+        for (int q = 0; q < kRows; ++q) // the last row once more where there are fewer
+            value[q] = load_pieces<Width>(from + (q < left ? q : left - 1) * row_stride);
+        for (int q = 0; q < kRows && q < left; ++q) {
+            const double weight = root ? root[first + q] : 1.0;
+            Pack<T, Width> out;
+            for (int w = 0; w < Width; ++w)
+                out.value[w] = static_cast<T>((static_cast<double>(value[q].value[w]) - centre[w]) * unit[w] * weight);
+            store(&z(i, first + q), out);
+        }
     }
 };
 

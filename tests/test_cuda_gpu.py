@@ -136,6 +136,40 @@ def test_directions_on_another_device_are_refused() -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("gap", [0, 3])
+@pytest.mark.parametrize("flip", [True, False])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        *((100_001, 37, k) for k in (1, 2, 3, 5, 16, 17)),
+        *((1024, 1, 1), (1500, 8, 16), (4096, 700, 9), (150_528, 40, 1), (20_000, 3000, 16)),
+    ],
+)
+def test_narrow_products(
+    cuda: Any, dtype: torch.dtype, gap: int, flip: bool, shape: tuple[int, int, int]
+) -> None:
+    d, m, k = shape
+    torch.manual_seed(SEED)
+    a = torch.randn(d, m, dtype=dtype)
+    op = a.T if flip else a
+    b, c = torch.randn(op.shape[1], k, dtype=dtype), torch.randn(op.shape[0], k, dtype=dtype)
+    left, right = column_major(a, gap=gap), column_major(b, gap=gap)
+    scratch = room(cuda.blas_scratch(flip, d, m, k, dtype == torch.float32))
+    exact, size = op.double() @ b.double(), op.double().abs() @ b.double().abs()
+    allowed = (op.shape[1] + 2) * eps(dtype) * size
+    out = filled((op.shape[0], k), dtype)
+    cuda.gemm(flip, False, 1.0, left, right, 0.0, out, scratch, stream())
+    assert bool(((out.cpu().double() - exact).abs() <= allowed).all())
+    again = filled((op.shape[0], k), dtype)
+    cuda.gemm(flip, False, 1.0, left, right, 0.0, again, scratch, stream())
+    assert torch.equal(again, out)
+    into = column_major(c, gap=gap)
+    cuda.gemm(flip, False, -0.5, left, right, 2.0, into, scratch, stream())
+    exact, allowed = 2 * c.double() - 0.5 * exact, allowed + 8 * eps(dtype) * c.double().abs()
+    assert bool(((into.cpu().double() - exact).abs() <= allowed).all())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("gap", [0, 3])
 @pytest.mark.parametrize("shape", [(1, 1, 1), (5, 3, 7), (300, 17, 64)])
 def test_dense_steps(cuda: Any, dtype: torch.dtype, gap: int, shape: tuple[int, int, int]) -> None:
     m, n, k = shape

@@ -26,6 +26,7 @@ SOURCES = (
     "hvp",
     "factor",
     "lanczos",
+    "narrow",
     "stepwise",
 )  # those with kernels; others call libraries
 FLAGS = ("-std=c++17", "-O3", "--expt-relaxed-constexpr", "-Werror=all-warnings", "-Xptxas=-v")

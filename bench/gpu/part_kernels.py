@@ -61,7 +61,7 @@ def kernels(s: Setting) -> None:
             2 * small + 4 * classes * n,
             lambda: cuda.cross_entropy_curvature(state, k, 1.0, logits, s.stream),
         ),
-        "column_norms": (2 * full, lambda: cuda.column_norms(x, norms, norm_room, s.stream)),
+        "column_norms": (full, lambda: cuda.column_norms(x, norms, norm_room, s.stream)),
         "lanczos_update": (
             4 * full,
             lambda: cuda.lanczos_update(coefficients, coefficients, third, other, x, s.stream),

@@ -1,11 +1,12 @@
-// Runs one routine of cuda/routines.hpp or orthonormalize_routines.hpp on the processor. tests/support/device_bodies.py
-// compiles it with sanitizers and speaks its protocol, all on standard input and output:
+// Runs one routine of cuda/routines.hpp, orthonormalize_routines.hpp or narrow_routines.hpp on the processor.
+// tests/support/device_bodies.py compiles it with sanitizers and speaks its protocol, all on standard input and output:
 //   line   routine bits numbers...
 //   then for every matrix a line "rows cols stride offset" and offset + stride (cols - 1) + rows raw numbers of `bits`
 //   bits (a matrix of the kind "d": always 64). Every matrix comes back raw, in the same order.
 #include "host_loops.hpp"
 #include "orthonormalize_routines.hpp"
 #include "routines.hpp"
+#include "stepwise_routines.hpp"
 
 #include <cstdlib>
 #include <cstring>
@@ -82,6 +83,19 @@ class Call {
     std::vector<Buffer> buffers_;
 };
 
+// x is X' when the rows of X lie side by side.
+template <class X, class T>
+void standardise_all(HostLoops& device, Call& call)
+{
+    const bool side_by_side = call.index() != 0, some = call.index() != 0, weighted = call.index() != 0;
+    const auto x = call.input<X>();
+    const auto which = call.input<double>(), mean = call.input<double>(), scale = call.input<double>();
+    const auto root = call.input<double>();
+    const Index row_stride = side_by_side ? x.stride : 1, col_stride = side_by_side ? 1 : x.stride;
+    standardise<X, T>(device, x.data, row_stride, col_stride, Positions{some ? which.data : nullptr}, mean.data,
+                      scale.data, weighted ? root.data : nullptr, call.matrix<T>());
+}
+
 template <class T>
 void run(Call& call)
 {
@@ -137,6 +151,10 @@ void run(Call& call)
     } else if (name == "scale_in_double") {
         const double factor = call.number();
         device.columns(ScaleInDouble<T>{factor, call.matrix<T>()});
+    } else if (name == "standardise") {
+        standardise_all<T, T>(device, call);
+    } else if (name == "standardise_doubles") {
+        standardise_all<double, T>(device, call);
     } else if (name == "set_number") {
         const double value = call.number();
         device.each(SetNumber{value, call.matrix<double>().data});
@@ -153,6 +171,11 @@ void run(Call& call)
         const auto factor = call.matrix<double>(), state = call.matrix<double>();
         device.each(FactorGram{gram.data, first ? before.data : nullptr, reference.data, of_product, rounding, factor,
                                state.data});
+    } else if (name == "narrow_product") {
+        const auto flip = call.index() != 0 ? Transpose::yes : Transpose::no;
+        const T alpha = static_cast<T>(call.number()), beta = static_cast<T>(call.number());
+        const auto a = call.input<T>(), b = call.input<T>();
+        narrow_product<T>(device, flip, alpha, a, b, beta, call.matrix<T>());
     } else if (name == "orthonormalize_block") {
         const bool of_product = call.index() != 0, factors = call.index() != 0;
         const double rounding = call.number();

@@ -36,7 +36,13 @@ HESSAY_HD inline std::array<double, 2> gaussian_pair(std::uint64_t seed, std::ui
     const double u = (double(bits_radius) + 1.0) * 0x1p-53; // in (0, 1], so the logarithm is finite
     const double radius = std::sqrt(-2.0 * std::log(u));
     const double angle = kTwoPi * double(bits_angle) * 0x1p-53;
+#ifdef __CUDA_ARCH__
+    double sine = 0, cosine = 0;
+    ::sincos(angle, &sine, &cosine); // which have the reduction of the angle in common
+    return {radius * cosine, radius * sine};
+#else
     return {radius * std::cos(angle), radius * std::sin(angle)};
+#endif
 }
 
 } // namespace hessay
