@@ -35,6 +35,7 @@ from hessay.training import accuracy, load_dataset, train_classifier
 
 OUT = Path(__file__).with_name("many_classes.json")
 ATTACKS = ("badnets", "blend", "sig")
+COPIES = {100: 6, 1000: 3}  # a scan of 1000 classes takes minutes
 PROBES = {100: 1500, 1000: 10_000}  # the detector asks for ten a class
 ROWS = {100: 20_000, 1000: 30_000}
 EPOCHS = {100: 15, 1000: 10}
@@ -165,12 +166,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", type=Path, default=Path("build/many"))
     parser.add_argument("--only", type=int, choices=tuple(PROBES), default=None)
-    parser.add_argument("--copies", type=int, default=6)
+    parser.add_argument("--copies", type=int, help="clean networks, and poisoned ones, of each kind")
     options = parser.parse_args()
     rows = []
     fresh = multiprocessing.get_context("spawn")
     for classes in [options.only] if options.only else list(PROBES):
-        for spec in population(classes, options.copies):
+        for spec in population(classes, options.copies or COPIES[classes]):
             with fresh.Pool(1) as pool:
                 rows.append(pool.apply(examined, (spec, options.cache)))
             shown = {k: v for k, v in rows[-1].items() if k not in ("reason", "tests")}
