@@ -149,6 +149,21 @@ def test_references_of_the_processor_serve_a_model_of_the_device(
     assert_same_report(reports[0], hessay.scan(there, probe(nets), references=with_them, seed=3))
 
 
+def test_a_model_on_the_device_gets_references_of_its_own_kind(
+    nets: Nets, models: dict[str, nn.Module], moved: Moved
+) -> None:
+    data = training.load_dataset("digits", seed=SEED)
+    holdout = data.train_inputs[:900].double(), data.train_targets[:900]
+    here, there = models["mlp"], moved(models["mlp"])
+    found = [
+        hessay.train_references(holdout, n=2, like=m, epochs=4, seed=SEED) for m in (here, there)
+    ]
+    assert all(p.is_cuda for model in found[1].models for p in model.parameters())
+    np.testing.assert_allclose(found[1].accuracy, found[0].accuracy, atol=0.03)
+    scores = [training.accuracy(m, nets.inputs, nets.targets) for m in (here, there)]
+    assert scores[1] == pytest.approx(scores[0], abs=0.01)
+
+
 @pytest.mark.parametrize("kind", ["mlp", "convolutional", "attention"])
 def test_rankings_agree(kind: str, nets: Nets, models: dict[str, nn.Module], moved: Moved) -> None:
     data = training.load_dataset("digits", seed=SEED)
@@ -223,8 +238,9 @@ def test_densities_agree(nets: Nets, models: dict[str, nn.Module], moved: Moved)
     assert traces[1].value == pytest.approx(traces[0].value, rel=1e-6)
 
 
-@pytest.mark.usefixtures("moved")
-def test_poison_is_made_where_the_data_are() -> None:
+def test_poison_is_made_where_the_data_are_and_judged_where_the_model_is(
+    nets: Nets, moved: Moved
+) -> None:
     data = training.load_dataset("digits", seed=SEED)
     options: dict[str, Any] = {"target": TARGET, "fraction": 0.1, "seed": SEED}
     for attack in ("badnets", "blend", "warp"):
@@ -237,6 +253,12 @@ def test_poison_is_made_where_the_data_are() -> None:
         )
         assert there.inputs.is_cuda
         torch.testing.assert_close(there.inputs.cpu(), here.inputs)
+        model = nets.poisoned
+        rates = [
+            attacks.success_rate(m, data.test_inputs, data.test_targets, here.backdoors[0])
+            for m in (model, moved(model))
+        ]
+        assert rates[1] == pytest.approx(rates[0], abs=0.01)
         assert torch.equal(there.targets.cpu(), here.targets)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 import hessay
 from detection import Nets
+from hessay.hessian.model import precision
 from hessay.hessian.model.precision import full_precision
 
 NEWER = hasattr(torch.backends.cudnn, "conv")  # torch 2.9
@@ -123,3 +125,19 @@ def test_inputs_in_another_precision_are_brought_to_the_models(nets: Nets) -> No
         for x in (nets.inputs, nets.inputs.double())
     ]
     np.testing.assert_allclose(ranked[1].scores, ranked[0].scores, rtol=1e-4, atol=1e-4)
+
+
+def test_older_releases_of_torch_have_other_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    cudnn = SimpleNamespace(deterministic=False, benchmark=True, allow_tf32=True)
+    overall = ["medium"]
+    older_torch = SimpleNamespace(
+        backends=SimpleNamespace(cudnn=cudnn, cuda=SimpleNamespace(matmul=SimpleNamespace())),
+        get_float32_matmul_precision=lambda: overall[0],
+        set_float32_matmul_precision=lambda value: overall.__setitem__(0, value),
+    )
+    monkeypatch.setattr(precision, "torch", older_torch)
+    with full_precision():
+        assert vars(cudnn) == {"deterministic": True, "benchmark": False, "allow_tf32": False}
+        assert overall == ["highest"]
+    assert vars(cudnn) == {"deterministic": False, "benchmark": True, "allow_tf32": True}
+    assert overall == ["medium"]

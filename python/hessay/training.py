@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hessay.errors import ArgumentError, ProbeError, ShapeError
+from hessay.hessian.model.evaluate import like_model
 from hessay.loading import build_architecture
 from hessay.loading.probe_arrays import require_class_numbers
 
@@ -122,7 +123,7 @@ def train_classifier(
     Returns
     -------
     nn.Module
-        In eval mode, on the CPU.
+        In eval mode; on the CPU, or where the module given is.
 
     Raises
     ------
@@ -161,7 +162,8 @@ def train_classifier(
             order = torch.randperm(len(inputs))
             for rows in torch.split(order, batch_size):
                 batch = inputs[rows] if shift == 0 else _shifted(inputs[rows], shift)
-                loss = nn.functional.cross_entropy(model(batch), labels[rows])
+                logits = model(like_model(model, batch))
+                loss = nn.functional.cross_entropy(logits, labels[rows].to(logits.device))
                 rule.zero_grad(set_to_none=True)
                 torch.autograd.backward(loss)
                 rule.step()
@@ -184,7 +186,8 @@ def _shifted(pictures: Tensor, most: int) -> Tensor:
 def accuracy(model: nn.Module, inputs: Tensor, targets: Tensor) -> float:
     """Share of inputs the model classifies as labelled, in [0, 1]."""
     with torch.no_grad():
-        return float((model(inputs).argmax(dim=1) == targets).double().mean())
+        predicted = model(like_model(model, inputs)).argmax(dim=1)
+        return float((predicted == targets.to(predicted.device)).double().mean())
 
 
 def _digits(seed: int) -> Dataset:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from hessay.attacks.triggers import AnyTrigger
 from hessay.errors import ArgumentError, ShapeError
+from hessay.hessian.model.evaluate import like_model
 from hessay.loading.probe_arrays import require_class_numbers
 
 
@@ -98,8 +99,8 @@ def attack_success_rate(
 
 def _arrivals(model: nn.Module, inputs: Tensor, wanted: Tensor, trigger: AnyTrigger) -> float:
     with torch.no_grad():
-        predicted = model(trigger.apply(inputs)).argmax(dim=1)
-    return float((predicted == wanted).double().mean())
+        predicted = model(like_model(model, trigger.apply(inputs))).argmax(dim=1)
+    return float((predicted == wanted.to(predicted.device)).double().mean())
 
 
 def _require_labels(inputs: Tensor, targets: Tensor) -> None:
