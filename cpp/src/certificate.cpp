@@ -32,7 +32,7 @@ double HiddenEigenvalue::probability(Context& ctx) const
         }
     for (Index j = 0; j < b; ++j)
         for (Index i = 0; i < j; ++i) g(i, j) = g(j, i) = 0.5 * (g(i, j) + g(j, i));
-    const double smallest = symmetric_eigen(ctx, g).front();
+    const double smallest = symmetric_eigenvalues(ctx, g).front();
     if (!(smallest > 0)) return 1;
     const double half = 0.5 * static_cast<double>(b);
     const double log_ball = -half * (std::log(2 * smallest) + std::log(largest)) - std::lgamma(half + 1);

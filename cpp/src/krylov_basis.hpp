@@ -167,11 +167,19 @@ class KrylovBasis {
     }
 
     /// The Rayleigh-Ritz problem: T = Y diag(values) Y', values ascending; y (size, size).
-    std::vector<double> solve(MatrixView<double> y, Index first = 0)
+    std::vector<double> solve(MatrixView<double> y)
     {
-        for (Index j = 0; j < y.cols; ++j)
-            for (Index i = 0; i < y.rows; ++i) y(i, j) = t(first + i, first + j);
+        corner(0, y);
         return symmetric_eigen(ctx_, y);
+    }
+
+    /// The Ritz values of the columns of Q from the first on alone, ascending.
+    std::vector<double> ritz_values(Index first)
+    {
+        const Workspace::Scope scope(ctx_.workspace());
+        const auto own = ctx_.scratch<double>(size_ - first, size_ - first);
+        corner(first, own);
+        return symmetric_eigenvalues(ctx_, own);
     }
 
     /// Upper estimate of |A Q y - value Q y| for a column y of the solved problem.
@@ -213,6 +221,13 @@ class KrylovBasis {
     }
 
   private:
+    // out <- T from row and column first on.
+    void corner(Index first, MatrixView<double> out) const
+    {
+        for (Index j = 0; j < out.cols; ++j)
+            for (Index i = 0; i < out.rows; ++i) out(i, j) = t(first + i, first + j);
+    }
+
     // Coefficients on an empty Q: none.
     MatrixView<double> no_coefficients(Index cols) { return ctx_.scratch<double>(1, cols).block(0, 0, 0, cols); }
 

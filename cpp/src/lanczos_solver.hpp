@@ -94,16 +94,16 @@ class Solver {
         progress_ = {};
         progress_.largest_residual = std::numeric_limits<double>::infinity();
         if (basis_.size() < options_.k) return false;
-        const Workspace::Scope scope(ctx_.workspace());
-        const auto y = ctx_.scratch<double>(basis_.size(), basis_.size());
-        const std::vector<double> values = basis_.solve(y);
-        norm_ = std::max({norm_, std::abs(values.front()), std::abs(values.back())});
         if (check_.running) {
             if (!found_beyond(first_new)) return checked_enough();
             check_.running = false;
             basis_.merge_aside();
             result_.stats.check_products += basis_.products() - check_.first_product;
         }
+        const Workspace::Scope scope(ctx_.workspace());
+        const auto y = ctx_.scratch<double>(basis_.size(), basis_.size());
+        const std::vector<double> values = basis_.solve(y);
+        raise_norm(values);
         const std::vector<Index> order = preference(values, options_.which);
         measure(y, order);
         if (progress_.converged == options_.k || basis_.pending() == 0) { // a full basis is as good as it gets
@@ -120,6 +120,12 @@ class Solver {
             ++result_.stats.restarts;
         }
         return false;
+    }
+
+    // No Ritz value is larger than |A|.
+    void raise_norm(const std::vector<double>& ascending)
+    {
+        norm_ = std::max({norm_, std::abs(ascending.front()), std::abs(ascending.back())});
     }
 
     void measure(MatrixView<const double> y, const std::vector<Index>& order)
@@ -200,9 +206,8 @@ class Solver {
     // Does the complement hold a Ritz value beyond the answer? If not, how unlikely has a miss become?
     bool found_beyond(Index first_new)
     {
-        const Index n_new = basis_.size() - options_.k;
-        const auto y = ctx_.scratch<double>(n_new, n_new);
-        const std::vector<double> rest = basis_.solve(y, options_.k);
+        const std::vector<double> rest = basis_.ritz_values(options_.k);
+        raise_norm(rest);
         if ((ends_.top && rest.back() > check_.top) || (ends_.bottom && rest.front() < check_.bottom)) return true;
         double miss = 0;
         if (ends_.top) {

@@ -131,14 +131,15 @@ void outer_gram(Context& ctx, MatrixView<const T> x, MatrixView<double> out)
     mirror_upper(out);
 }
 
-std::vector<double> symmetric_eigen(Context& ctx, MatrixView<double> a)
+// job 'V' leaves eigenvectors in A, 'N' nothing of use.
+static std::vector<double> symmetric_eigen(Context& ctx, MatrixView<double> a, char job)
 {
     require<ShapeError>(a.rows == a.cols, "symmetric_eigen needs a square matrix, got (", a.rows, ", ", a.cols, ")");
     require<NonFinite>(all_finite<double>(a), "the projected matrix holds NaN or Inf");
     std::vector<double> values(static_cast<std::size_t>(a.rows));
     if (a.rows == 0) return values;
     const Workspace::Scope scope(ctx.workspace());
-    const char job = 'V', uplo = 'U';
+    const char uplo = 'U';
     const int n = fortran_int(a.rows), lda = leading_dimension(a.stride), query = -1;
     int info = 0, best_int = 0;
     double best = 0;
@@ -151,6 +152,10 @@ std::vector<double> symmetric_eigen(Context& ctx, MatrixView<double> a)
     require<NonFinite>(info == 0, "LAPACK's eigensolver did not converge (info = ", info, ")");
     return values;
 }
+
+std::vector<double> symmetric_eigen(Context& ctx, MatrixView<double> a) { return symmetric_eigen(ctx, a, 'V'); }
+
+std::vector<double> symmetric_eigenvalues(Context& ctx, MatrixView<double> a) { return symmetric_eigen(ctx, a, 'N'); }
 
 template <class T>
 void householder_qr(Context& ctx, MatrixView<T> x, MatrixView<T> r)

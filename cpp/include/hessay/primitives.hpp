@@ -33,6 +33,8 @@ void outer_gram(Context& ctx, MatrixView<const T> x, MatrixView<double> gram);
 /// Eigenvalues of a symmetric matrix, ascending, and its eigenvectors as columns in place of a. Always on the host.
 /// Throws NonFinite when a holds NaN or Inf.
 std::vector<double> symmetric_eigen(Context& ctx, MatrixView<double> a);
+/// The eigenvalues alone, ascending; A is overwritten.
+std::vector<double> symmetric_eigenvalues(Context& ctx, MatrixView<double> a);
 
 /// X (n, m), n >= m, becomes Q of its thin QR decomposition X = Q R; r (m, m) upper triangular.
 template <class T>
