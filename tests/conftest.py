@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psycopg
 import pytest
 import torch
 from hypothesis import settings
@@ -26,7 +25,6 @@ from hessay.loading import build_architecture
 from hessay.spectrum import operators
 from hessay.stepwise import design as design_module
 from hessay.stepwise import device as passes_module
-from store_case import postgresql_programs, postgresql_server
 
 # A red run must be red again: examples are a function of the test, weights and inputs of this file.
 # `pytest --hypothesis-profile=search` draws new examples. No test is failed for its time: machines are busy.
@@ -74,6 +72,10 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def postgresql_databases() -> Iterator[Iterator[str]]:
     """URLs of empty databases of a PostgreSQL server started for this run."""
+    # Here, so that tests of other things run where these are not installed.
+    import psycopg
+    from store_case import postgresql_programs, postgresql_server
+
     programs = postgresql_programs()
     if programs is None:
         pytest.skip("no PostgreSQL server on this machine; Debian: apt-get install postgresql")

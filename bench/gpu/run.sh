@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds hessay._cuda, runs its tests and measures it, on a machine with a GPU, in under ten minutes.
 # usage: bench/gpu/run.sh PYTHON JSON [OPTION of bench_gpu.py ...]
-# PYTHON has hessay, its test dependencies and torch for CUDA. SECONDS_IN_ALL: 570 by default.
+# PYTHON has what hessay and its tests of a device import, and torch for CUDA; hessay itself is built where it is not
+# installed (tools/check_cuda.sh). SECONDS_IN_ALL: 570 by default.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 python=$1 json=$(realpath -m "$2")
@@ -16,5 +17,5 @@ if [ "$left" -lt 30 ]; then
   echo "building and testing took $SECONDS s; nothing is left to measure in" >&2
   exit 1
 fi
-PYTHONPATH="$PWD/build/cuda/site" timeout $((left + 20)) \
+PYTHONPATH="$PWD/build/cuda/site${PYTHONPATH:+:$PYTHONPATH}" timeout $((left + 20)) \
   "$python" bench/gpu/bench_gpu.py --json "$json" --seconds "$left" "$@"
