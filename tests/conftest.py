@@ -74,6 +74,7 @@ def postgresql_databases() -> Iterator[Iterator[str]]:
     """URLs of empty databases of a PostgreSQL server started for this run."""
     # Here, so that tests of other things run where these are not installed.
     import psycopg
+
     from store_case import postgresql_programs, postgresql_server
 
     programs = postgresql_programs()

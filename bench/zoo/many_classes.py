@@ -166,7 +166,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", type=Path, default=Path("build/many"))
     parser.add_argument("--only", type=int, choices=tuple(PROBES), default=None)
-    parser.add_argument("--copies", type=int, help="clean networks, and poisoned ones, of each kind")
+    parser.add_argument(
+        "--copies", type=int, help="clean networks, and poisoned ones, of each kind"
+    )
     options = parser.parse_args()
     rows = []
     fresh = multiprocessing.get_context("spawn")
