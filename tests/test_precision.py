@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
+from threading import Thread
 from types import SimpleNamespace
 from typing import Any
 
@@ -83,6 +85,88 @@ def test_settings_are_exact_inside_and_the_callers_after(caller: list[Any]) -> N
 def test_settings_come_back_after_an_error(caller: list[Any]) -> None:
     with pytest.raises(KeyError), full_precision():
         raise KeyError
+    assert settings() == caller
+
+
+@pytest.mark.skipif(not NEWER, reason="this torch has no newer names")
+@pytest.mark.parametrize("convolutions", list(itertools.product(("ieee", "tf32"), repeat=2)))
+@pytest.mark.parametrize("products", ["none", "ieee", "tf32"])
+@pytest.mark.parametrize(
+    "older_says", list(itertools.product((True, False), ("highest", "medium")))
+)
+def test_older_and_newer_names_that_contradict_each_other_come_back_both(
+    older_says: tuple[bool, str], products: str, convolutions: tuple[str, str]
+) -> None:
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    host = torch.backends.mkldnn.matmul
+    before = settings()
+    try:
+        cudnn.allow_tf32 = older_says[0]
+        torch.set_float32_matmul_precision(older_says[1])
+        matmul.fp32_precision, host.fp32_precision = products, "bf16"
+        cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision = convolutions
+        found = settings()
+        with full_precision():
+            assert set(settings()[3:]) == {"ieee"}
+            assert (cudnn.allow_tf32, matmul.allow_tf32) == (False, False)
+        assert settings() == found
+        assert host.fp32_precision == "bf16"
+        # Once the newer names agree with the older ones, these can be read, and are what they were.
+        allowed = "tf32" if older_says[0] else "ieee"
+        cudnn.conv.fp32_precision = cudnn.rnn.fp32_precision = allowed
+        matmul.fp32_precision = host.fp32_precision = "ieee"
+        assert (cudnn.allow_tf32, torch.get_float32_matmul_precision()) == older_says
+    finally:
+        cudnn.allow_tf32 = True
+        torch.set_float32_matmul_precision(before[0])
+        for place, value in zip((cudnn.conv, cudnn.rnn, matmul), before[3:], strict=True):
+            place.fp32_precision = value
+        host.fp32_precision = "none"
+
+
+def test_blocks_of_several_threads_leave_no_one_in_less(caller: list[Any]) -> None:
+    seen: list[list[Any]] = []
+
+    def work(rounds: int) -> None:
+        for _ in range(rounds):
+            with full_precision():
+                seen.append(settings())
+
+    threads = [Thread(target=work, args=(100,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert len(seen) == 400
+    assert all(found == seen[0] for found in seen)
+    assert set(seen[0][3:]) == ({"ieee"} if NEWER else {False})
+    assert settings() == caller
+
+
+def test_blocks_that_end_in_another_order_leave_the_callers(caller: list[Any]) -> None:
+    first, second = full_precision(), full_precision()
+    first.__enter__()
+    inside = settings()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert settings() == inside
+    second.__exit__(None, None, None)
+    assert settings() == caller
+
+
+def test_ctrl_c_halfway_leaves_the_callers(
+    caller: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(precision, "_allows_tf32", interrupted)
+        with pytest.raises(KeyboardInterrupt), full_precision():
+            pass
+    assert settings() == caller
+    with full_precision():
+        assert settings() != caller
     assert settings() == caller
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from threading import Lock
 from typing import Any
 
 import torch
+
+_lock = Lock()
+_users: set[object] = set()  # the blocks that run now, in all threads
+_undo = ExitStack()  # what the first of them found, for the last to put back
 
 
 @contextmanager
@@ -15,37 +19,67 @@ def full_precision() -> Iterator[None]:
     """No TF32 in products and convolutions, and convolutions by algorithms of fixed order.
 
     torch lets convolutions on a device round their factors to TF32 unless told otherwise: relative
-    errors of 1e-3, in which derivatives off the data drown. The settings are global, and restored on exit.
+    errors of 1e-3, in which derivatives off the data drown. The settings belong to the process, not to
+    a thread: the first block of all threads makes them, and the last one to end restores what it found.
     """
-    cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
-    settings: list[tuple[Any, str, Any]] = [
-        (cudnn, "deterministic", True),
-        (cudnn, "benchmark", False),
-    ]
-    # Older names before newer ones (of torch 2.9), which they overwrite: torch refuses to multiply
-    # where the two contradict each other.
-    settings.append((cudnn, "allow_tf32", False))
-    if hasattr(cudnn, "conv"):
-        settings += [(o, "fp32_precision", "ieee") for o in (cudnn.conv, cudnn.rnn, products)]
-    before = [(owner, name, _read(partial(getattr, owner, name))) for owner, name, _ in settings]
-    precision = _read(torch.get_float32_matmul_precision)
-    if precision is not None:
-        torch.set_float32_matmul_precision("highest")
-    for owner, name, value in settings:
-        setattr(owner, name, value)
+    user = object()
     try:
+        with _lock:
+            if not _users:
+                _make_settings(_undo)
+            _users.add(user)
         yield
-    finally:
-        if precision is not None:
-            torch.set_float32_matmul_precision(precision)
-        for owner, name, value in before:
-            if value is not None:
-                setattr(owner, name, value)
+    finally:  # also where Ctrl-C came halfway through the settings
+        with _lock:
+            _users.discard(user)
+            if not _users:
+                _undo.close()
 
 
-def _read(setting: Callable[[], Any]) -> Any:
-    """Return a setting; None for an older one where newer ones leave it undefined."""
+def _make_settings(undo: ExitStack) -> None:
+    """Make the settings; leave in `undo` what restores those found."""
+    cudnn = torch.backends.cudnn
+    newer = _newer_places()
+    # Older names overwrite newer ones, so these are restored last, hence noted first.
+    for place in newer:
+        _set(undo, place, "fp32_precision", "ieee")
+    _set(undo, cudnn, "deterministic", True)
+    _set(undo, cudnn, "benchmark", False)
+    undo.callback(setattr, cudnn, "allow_tf32", _allows_tf32())
+    cudnn.allow_tf32 = False
+    undo.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
+    torch.set_float32_matmul_precision("highest")
+    for place in newer:
+        place.fp32_precision = "ieee"
+
+
+def _newer_places() -> list[Any]:
+    """Return what has a precision of its own since torch 2.9: on a device, and on hosts with matrix units."""
+    cudnn: Any = torch.backends.cudnn
+    if not hasattr(cudnn, "conv"):
+        return []
+    onednn: Any = torch.backends.mkldnn
+    return [
+        cudnn.conv,
+        cudnn.rnn,
+        torch.backends.cuda.matmul,
+        onednn.matmul,
+        onednn.conv,
+        onednn.rnn,
+    ]
+
+
+def _set(undo: ExitStack, owner: Any, name: str, value: object) -> None:
+    undo.callback(setattr, owner, name, getattr(owner, name))
+    setattr(owner, name, value)
+
+
+def _allows_tf32() -> bool:
+    """Read the older name for convolutions, which cannot be read where newer ones say otherwise."""
+    cudnn: Any = torch.backends.cudnn
+    if hasattr(cudnn, "conv"):
+        cudnn.conv.fp32_precision = cudnn.rnn.fp32_precision = "tf32"
     try:
-        return setting()
+        return bool(cudnn.allow_tf32)
     except RuntimeError:
-        return None
+        return False
