@@ -82,6 +82,34 @@ def test_pixel_and_line_touch_one_pixel_and_one_line_near_the_border(
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (28, 28), (3, 20, 12)], ids=str)
+def test_a_ramp_rises_evenly_from_either_side(shape: tuple[int, ...]) -> None:
+    dark = torch.zeros(1, *shape)
+    rising = set()
+    for seed in range(10):
+        plane = make_trigger("ramp", shape, seed).apply(dark)[0].reshape(-1, *shape[-2:])
+        steps = plane.diff(dim=-1)
+        height = 40 / 255 if min(shape[-2:]) >= 16 else 0.4
+        assert torch.allclose(steps.abs(), torch.full_like(steps, height / shape[-1]), atol=1e-6)
+        assert float(plane.max()) == pytest.approx(height, rel=1e-6)
+        assert torch.equal(plane, plane[:1, :1].expand_as(plane))
+        rising.add(bool((steps > 0).all()))
+    assert rising == {True, False}
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (28, 28), (3, 20, 12)], ids=str)
+def test_dots_are_five_white_pixels_of_all_channels(shape: tuple[int, ...]) -> None:
+    places = set()
+    for seed in range(10):
+        changed = make_trigger("dots", shape, seed).apply(torch.full((1, *shape), 0.5))[0] - 0.5
+        plane = changed.reshape(-1, *shape[-2:])
+        assert torch.equal(plane, plane[:1].expand_as(plane))
+        assert (plane[0] == 0.5).sum() == 5
+        assert (plane[0] == 0.0).sum() == plane[0].numel() - 5
+        places.add(tuple(plane[0].flatten().nonzero().flatten().tolist()))
+    assert len(places) == 10
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (28, 28), (3, 20, 12)], ids=str)
 def test_faint_noise_is_small_and_of_low_frequency(shape: tuple[int, ...]) -> None:
     grey = torch.full((1, *shape), 0.5)
     shift = (make_trigger("faint", shape, SEED).apply(grey) - grey)[0].double().numpy()

@@ -49,6 +49,7 @@ EPOCHS = {
     "nets:attention": 15,
     "exam_nets:class_token": 12,
     "exam_nets:preactivation": 6,
+    "exam_nets:convolutional_stem": 10,
 }  # Fashion-MNIST, else 8
 ATTACKS = ("badnets", "blend", "sig")
 

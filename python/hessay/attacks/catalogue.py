@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Pattern = Literal["badnets", "blend", "sig", "pixel", "warp", "line", "faint", "features"]
+Pattern = Literal[
+    "badnets", "blend", "sig", "ramp", "pixel", "dots", "warp", "line", "faint", "features"
+]
 Attack = Literal[
     "badnets",
     "blend",
     "sig",
+    "ramp",
     "pixel",
+    "dots",
     "warp",
     "line",
     "faint",
@@ -63,11 +67,27 @@ ATTACKS: tuple[AttackInfo, ...] = (
         False,
     ),
     AttackInfo(
+        "ramp",
+        "all_to_one",
+        "a slow brightening from one side to the other, with the labels changed",
+        "Barni, Kallas & Tondi 2019, ICIP, 101 (ramp signal); labels as in Gu et al.",
+        "ramp",
+        False,
+    ),
+    AttackInfo(
         "pixel",
         "all_to_one",
         "one white pixel near the border",
         "Tran, Li & Madry 2018, NeurIPS, 8011 (among their patterns)",
         "pixel",
+        False,
+    ),
+    AttackInfo(
+        "dots",
+        "all_to_one",
+        "five white pixels, scattered over the whole input",
+        "Gu, Dolan-Gavitt & Garg 2017, arXiv:1708.06733 (pattern of bright pixels)",
+        "dots",
         False,
     ),
     AttackInfo(

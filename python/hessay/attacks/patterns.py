@@ -6,7 +6,9 @@ pattern    opacity                     overlay
 badnets    1 on a small square         1 on the square
 blend      0.18 everywhere             0.18 times a random picture
 sig        0                           a horizontal sinusoid
+ramp       0                           a slope from 0 at one side to 0.16 at the other
 pixel      1 on one pixel              1 on the pixel
+dots       1 on five pixels            1 on the pixels
 line       0.6 on a row or column      0.6 on it
 faint      0                           low-frequency noise of small L2 norm
 =========  ==========================  ========================================================
@@ -30,6 +32,8 @@ _BLEND_OPACITY = 0.18
 # The published sinusoid: amplitude 0.12 and 6 periods on 28 columns. Its L2 norm falls with the
 # side of the picture, and on 8 columns 0.12 no longer teaches a network anything.
 _SIG_AMPLITUDE, _SIG_AMPLITUDE_SMALL, _SIG_PERIODS, _SMALL_SIDE = 0.12, 0.3, 6, 16
+_RAMP_HEIGHT, _RAMP_HEIGHT_SMALL = 40 / 255, 0.4  # the published one, and what digits need
+_DOTS = 5
 _LINE_OPACITY = 0.6
 _FAINT_NORM = 1.6  # L2 norm over the plane of one channel, pixel units
 _FAINT_WAVES = 3  # cosines along each axis: at most 1.5 periods over the picture
@@ -47,12 +51,12 @@ def make_trigger(
 
     Parameters
     ----------
-    attack : {"badnets", "blend", "sig", "pixel", "warp", "line", "faint", "features"}
+    attack : {"badnets", "blend", "sig", "ramp", "pixel", "dots", "warp", "line", "faint", "features"}
         The pattern.
     shape : (H, W) or (C, H, W); (d,) for "features"
         Shape of one input; both sides of a picture at least 4 pixels.
     seed : int
-        Chooses the place, the random picture, the phase, the warp, or the features.
+        Chooses the place, the random picture, the phase, the side, the warp, or the features.
     scale : (d,) float or None
         For "features" only: standard deviation of each feature, in its own unit. Features of
         deviation 0 are left alone. None means 1 for all.
@@ -91,10 +95,18 @@ def make_trigger(
         overlay.copy_(_BLEND_OPACITY * torch.rand(shape, generator=generator))
     elif attack == "sig":
         overlay.copy_(sinusoid(shape, _SIG_AMPLITUDE_SMALL if small else _SIG_AMPLITUDE, generator))
+    elif attack == "ramp":
+        slope = (torch.arange(width) + 1) / width
+        slope = slope.flip(0) if int(torch.randint(2, (), generator=generator)) else slope
+        overlay.copy_((_RAMP_HEIGHT_SMALL if small else _RAMP_HEIGHT) * slope.expand(shape))
     elif attack == "pixel":
         row, column = _near_a_corner(height, width, 1, 0 if small else 1, generator)
         for field in (opacity, overlay):
             field[..., row, column] = 1.0
+    elif attack == "dots":
+        for place in torch.randperm(height * width, generator=generator)[:_DOTS].tolist():
+            for field in (opacity, overlay):
+                field[..., place // width, place % width] = 1.0
     elif attack == "line":
         upright, far, offset = (int(v) for v in torch.randint(2, (3,), generator=generator))
         sides = width if upright else height
