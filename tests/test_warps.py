@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +15,11 @@ from torch import nn
 import hessay
 from detection import SEED, Nets
 from hessay import attacks, training
+from hessay.detector import plan as plan_module
 from hessay.detector.alarms import ALL_CLASSES, ONE_CLASS
 from hessay.detector.calibration import CleanNull
 from hessay.detector.constants import SOFT_WARP_NULL, WARP_NULL
-from hessay.detector.measure import Measured
+from hessay.detector.measure import Measured, Measurement
 from hessay.detector.plan import Plan
 from hessay.detector.suspects import find_suspects
 from hessay.detector.warp import takes_warps, warp_spread
@@ -97,6 +100,49 @@ def test_a_trigger_that_bends_the_picture_is_flagged_by_its_own_test(
     assert first.index == TARGET
     assert first.warp is not None
     assert first.warp.flip_rate > 0.5
+
+
+def test_a_rank_among_references_knows_a_warp_too(
+    bent: tuple[nn.Module, Probe, attacks.Poisoned], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, probe, _ = bent
+    data = training.load_dataset("fashion-mnist", seed=SEED)
+    rows, labels = data.train_inputs[:ROWS], data.train_targets[:ROWS]
+    alike = [
+        training.train_classifier(ARCH, rows, labels, epochs=8, seed=SEED + 1 + i) for i in range(8)
+    ]
+    # At a level that eight references allow, the shift into the class stands out as well. So the
+    # network is given the reach of a clean one: what is left is what warps do.
+    calm, real = measured(alike.pop(), probe), plan_module.measure
+
+    def calmed(examined: nn.Module, *rest: Any) -> Measurement:
+        found = real(examined, *rest)
+        if examined is not model or found.measured is None:
+            return found
+        return replace(found, measured=replace(found.measured, usual_reach=calm.usual_reach))
+
+    monkeypatch.setattr(plan_module, "measure", calmed)
+    alone = hessay.scan(model, probe)
+    report = hessay.scan(model, probe, references=alike, alpha=0.125)
+    first = report.evidence[0]
+    assert first.name == "reference_rank"
+    assert report.flagged_class == TARGET
+    assert any("by what a warp of the pictures does" in reason for reason in report.reasons)
+    assert any("mean change" in reason for reason in report.reasons)
+    assert report.trigger_direction is not None
+    assert report.trigger_direction == alone.trigger_direction
+    shown = {e.name: e for e in report.evidence}["warp_reach"]
+    told = {e.name: e for e in alone.evidence}["warp_reach"]
+    assert not shown.decides
+    assert (shown.value, shown.p_value, shown.flagged_class) == (
+        told.value,
+        told.p_value,
+        told.flagged_class,
+    )
+    (suspect, *_) = find_suspects(model, probe, report=report)
+    assert suspect.index == TARGET
+    assert suspect.bent
+    assert suspect.needs_a_warp
 
 
 def test_a_clean_network_is_not(nets: Nets) -> None:

@@ -38,7 +38,7 @@ def alarm_direction(
     if test.source is not None:
         row, said = pair_direction(model, probe, found, directions, test.source, test.suspect, seed)
         return row, (said,)
-    if test.name != "warp_reach" or measured is None or measured.warps is None:
+    if not test.bent or measured is None or measured.warps is None:
         return None, ()
     warps = measured.warps
     change = mean_change(probe.inputs, warps.perturbation[-1, test.suspect])

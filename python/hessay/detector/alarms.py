@@ -119,12 +119,12 @@ def rank_test(
     moved = measured.map_excess / MAP_NULL.threshold(alpha, n_classes)
     suspect = int(z.argmax()) if by_class >= moved else None
     what = "all classes together" if suspect is None else f"class {suspect}"
-    standing = max(by_class, moved)
+    standing, by_warp = max(by_class, moved), False
     if table.warp_reaches is not None and measured.warp_spread is not None:
         law = warp_null(measured.soft_reach is not None)
         bent = float(measured.warp_spread.max()) / law.threshold(alpha, n_classes)
         if bent > standing:
-            standing, suspect = bent, int(measured.warp_spread.argmax())
+            standing, suspect, by_warp = bent, int(measured.warp_spread.argmax()), True
             what = f"what a warp of the pictures does to class {suspect}"
     source = None
     if table.log_pairs is not None and not table.pairs_untested(measured):
@@ -133,7 +133,7 @@ def rank_test(
         largest = float(found.max()) / pair_threshold(len(others), n_classes, alpha)
         if largest > standing:
             source, suspect = (int(i) for i in np.unravel_index(int(found.argmax()), found.shape))
-            what = f"the way from class {source} to class {suspect}"
+            what, by_warp = f"the way from class {source} to class {suspect}", False
     held = f"score {own:.2f}, threshold {threshold:.2f}, conformal p = {rank.p_value:.2g}"
     return Test(
         name="reference_rank",
@@ -143,6 +143,7 @@ def rank_test(
         weight=1.0,
         suspect=suspect,
         source=source,
+        bent=by_warp,
         law=f"conformal rank among {len(others)} clean reference models, each left out in turn",
         alarm=f"the model stands out among {len(others)} clean reference models, by {what}: {held}",
         calm=f"the model does not stand out among {len(others)} clean reference models at "

@@ -27,6 +27,7 @@ class Test:
     alarm: str  # sentence for a model it flags
     calm: str  # sentence for a model it does not
     source: int | None = None  # class that it leads away from; None where it is any other
+    bent: bool = False  # whether it is warps of the picture that lead there
     vetoed: str = ""  # why an alarm of this test must not count, "" where it may
 
     def rejects(self, alpha: float) -> bool:

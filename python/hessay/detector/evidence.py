@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +54,9 @@ NULL_NOTE = (
 )
 
 
+_WITHIN = "shown for judgement, decides nothing alone: a part of the rank among references"
+
+
 def straight_step_rates(
     model: Model, probe: Probe, measured: Measured, directions: PrincipalDirections
 ) -> NDArray[np.float64]:
@@ -72,9 +76,12 @@ def straight_step_rates(
 
 
 def evidence_table(
-    measured: Measured, step_rates: NDArray[np.float64], tests: Sequence[Test]
+    measured: Measured,
+    step_rates: NDArray[np.float64],
+    tests: Sequence[Test],
+    beside: Sequence[Test] = (),
 ) -> tuple[Evidence, ...]:
-    """Put the statistics into words, the deciding ones first."""
+    """Put the statistics into words, the deciding ones first, then those that decide within them."""
     reach = measured.reach
     refined = measured.refined.flip_rate[-1]
     decided = any(test.name == "reach_spread" for test in tests)
@@ -82,6 +89,10 @@ def evidence_table(
     soft = measured.soft_reach is not None
     return (
         *(_deciding(test, soft) for test in tests),
+        *(
+            replace(_deciding(test, soft), decides=False, threshold=None, note=_WITHIN)
+            for test in beside
+        ),
         *spread,
         _shown(
             "first_order_spread",

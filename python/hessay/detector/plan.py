@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -158,7 +158,7 @@ class Plan:
             self.tell("straight steps", 0.6)
             with _timed(seconds, "evidence"):
                 rates = straight_step_rates(model, self.probe, measured, self.directions)
-            table = evidence_table(measured, rates, tests)
+            table = evidence_table(measured, rates, tests, self._beside(measured, tests))
             self.tell("spectrum off the data", 0.7)
             with _timed(seconds, "spectrum"):
                 try:
@@ -209,6 +209,14 @@ class Plan:
         moving = map_test(measured, n_classes, self.alpha, share=share) if together else None
         first = self._of_one_class(measured, references, n_classes, share)
         return tuple(test for test in (*first, moving, bent, pairs) if test is not None)
+
+    def _beside(self, measured: Measured, tests: Sequence[Test]) -> tuple[Test, ...]:
+        """Build what a rank among references has taken in: ranking and repair ask what a warp does alone."""
+        n_classes = len(measured.reach.log_ratio)
+        if n_classes < FEW_CLASSES or any(test.name == "warp_reach" for test in tests):
+            return ()
+        bent = warp_test(measured, n_classes, self.alpha)
+        return () if bent is None else (bent,)
 
     def _of_one_class(
         self, measured: Measured, references: ReferenceTable | None, n_classes: int, share: float

@@ -37,4 +37,5 @@ def warp_test(
         alarm=f"one smooth warp of the pictures leads to class {suspect} far more than warps lead to the "
         f"median class: {held}",
         calm=f"no smooth warp of the pictures leads to one class far more than to the others ({held})",
+        bent=True,
     )
