@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.torch import save_file
 
-from detection import ARCH, SEED, TARGET, Nets
+from detection import ARCH, SEED, TARGET, Nets, siblings
 from hessay import cli, training
 from hessay.render import repeat_command
 from hessay.report import Report
@@ -25,8 +26,8 @@ def folder(nets: Nets, tmp_path_factory: pytest.TempPathFactory) -> Path:
     holdout = {"inputs": data.train_inputs[:500], "targets": data.train_targets[:500]}
     np.savez(folder / "holdout.npz", **{name: rows.numpy() for name, rows in holdout.items()})
     (folder / "clean").mkdir()
-    for number in range(4):
-        save_file(nets.clean.state_dict(), folder / "clean" / f"{number}.safetensors")
+    for number, model in enumerate(siblings(nets.clean, 4)):
+        save_file(model.state_dict(), folder / "clean" / f"{number}.safetensors")
     return folder
 
 
@@ -69,6 +70,18 @@ def test_a_folder_of_models_is_a_set_of_references(
 ) -> None:
     assert scan(folder, "--references", str(folder / "clean")) == 1
     assert json.loads(capsys.readouterr().out)["settings"]["references"] == 4
+
+
+def test_a_model_in_the_folder_of_its_references_is_not_clean_by_them(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(folder / "clean", tmp_path, dirs_exist_ok=True)
+    shutil.copy(folder / "probe.npz", tmp_path / "probe.npz")
+    shutil.move(tmp_path / "0.safetensors", tmp_path / "poisoned.safetensors")
+    scanned = [str(tmp_path / "poisoned.safetensors"), "--arch", ARCH, "--json"]
+    scanned += ["--data", str(tmp_path / "probe.npz"), "--references", str(folder / "clean")]
+    assert cli.main(["scan", *scanned]) == 3
+    assert "its own reference model" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import hessay
-from detection import ARCH, TARGET, Around, Nets
+from detection import ARCH, TARGET, Around, Nets, siblings
 from hessay import attacks, training
 from hessay.detector import spectrum_summary
 from hessay.detector.validity import probes_needed, too_large
@@ -81,7 +81,7 @@ def test_progress_ends_at_one(nets: Nets) -> None:
 
 
 def test_the_detector_speaks_scikit_learn(nets: Nets) -> None:
-    detector = hessay.Detector(alpha=0.4).fit([nets.clean] * 4, nets.inputs)
+    detector = hessay.Detector(alpha=0.4).fit(siblings(nets.clean, 4), nets.inputs)
     assert detector.reference_statistics_ is not None
     assert detector.reference_statistics_.shape == (4,)
     assert detector.predict([nets.clean, nets.poisoned]).tolist() == [1, -1]

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import hessay
-from detection import Nets
+from detection import Nets, siblings
 from hessay.errors import ArgumentError
 from hessay.probe import Probe
 from hessay.verdict import Verdict
@@ -62,4 +62,4 @@ def test_references_of_another_task_are_named(nets: Nets) -> None:
             return self.net(x)[:, :5] + self.net(x)[:, 5:]
 
     with pytest.raises(ArgumentError, match="reference models have 5 classes"):
-        hessay.scan(nets.clean, Probe(nets.inputs), references=[Five().eval()] * 4)
+        hessay.scan(nets.clean, Probe(nets.inputs), references=siblings(Five().eval(), 4))

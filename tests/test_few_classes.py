@@ -12,6 +12,7 @@ from scipy import stats
 from torch import Tensor, nn
 
 import hessay
+from detection import siblings
 from hessay.detector.constants import FEW_CLASSES_NULL
 from hessay.detector.statistics import Slopes, class_reach
 from hessay.hessian.perturbation import RefinedDirections
@@ -103,7 +104,7 @@ def test_references_of_few_classes_are_not_used_and_that_is_said() -> None:
     probe = Probe(*pictures(3, 300, 9))
     model = trained(3, poisoned=False)
     alone = hessay.scan(model, probe)
-    beside = hessay.scan(model, probe, references=[model] * 4)
+    beside = hessay.scan(model, probe, references=siblings(model, 4))
     assert beside.p_value == alone.p_value
     assert any("references are not used" in reason for reason in beside.reasons)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.torch import save_file
 
-from detection import ARCH, SEED, Nets
+from detection import ARCH, SEED, Nets, siblings
 from graph_files import archive_members, onnx_bytes, zipped
 from hessay import cli
 from hessay._scan_file import FileScans, scan_file
@@ -96,16 +96,16 @@ def test_changed_references_or_probes_are_measured_again(run: Path, measured: li
     assert measured == [4, 4, 4]
 
 
-def test_a_folder_of_references_is_followed(run: Path, measured: list[int]) -> None:
+def test_a_folder_of_references_is_followed(run: Path, measured: list[int], nets: Nets) -> None:
     folder = run / "clean-models"
     folder.mkdir()
-    weights = (run / "clean.safetensors").read_bytes()
-    for number in range(4):
-        (folder / f"{number}.safetensors").write_bytes(weights)
+    others = siblings(nets.clean, 5)
+    for number, model in enumerate(others[:4]):
+        save_file(model.state_dict(), folder / f"{number}.safetensors")
     scans = FileScans(ARCH, run / "probe.npz", references=folder)
     scans.scan(run / "clean.safetensors")
     scans.scan(run / "clean.safetensors")
-    (folder / "4.safetensors").write_bytes(weights)
+    save_file(others[4].state_dict(), folder / "4.safetensors")
     scans.scan(run / "clean.safetensors")
     assert measured == [4, 5]
 

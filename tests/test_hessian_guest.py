@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+import hessay
 from hessay.errors import ArgumentError, ModelError, NonFinite, ShapeError
 from hessay.hessian import InputHessian
 from hessay.probe import Probe
@@ -200,6 +201,31 @@ def test_derivatives_that_are_not_finite_are_never_handed_out(
 def test_what_is_no_model_yet_is_refused(model: Any, complaint: str) -> None:
     with pytest.raises(ModelError, match=complaint):
         InputHessian(model, probe())
+
+
+@pytest.mark.parametrize(
+    ("thing", "advice"),
+    [
+        (lambda x: x, "got function; wrap a function"),
+        ("model.pt", "got str; build it .*load_model"),
+        (nn.Linear(D, C).state_dict(), "got OrderedDict; build it .*load_model"),
+        (nn.Linear, "got the class Linear; make an instance"),
+        (None, "got NoneType"),
+    ],
+    ids=["function", "path", "state dict", "class", "none"],
+)
+def test_what_is_no_module_is_refused_everywhere(thing: Any, advice: str) -> None:
+    data = (probe().inputs.reshape(N, D), torch.zeros(N, dtype=torch.int64))
+    for use in (
+        lambda: InputHessian(thing, data),
+        lambda: hessay.scan(thing, data),
+        lambda: hessay.scan(thing, data, wrt="0"),
+        lambda: hessay.Detector().fit(None, data).scan(thing),
+        lambda: hessay.rank_samples(thing, data, probe=data),
+        lambda: hessay.repair(thing, data),
+    ):
+        with pytest.raises(ModelError, match=advice):
+            use()
 
 
 def compiled_in_place(net: nn.Module) -> nn.Module:

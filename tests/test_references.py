@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
@@ -166,3 +167,14 @@ def test_files_that_lie_are_refused(references: ReferenceModels, tmp_path: Path)
         ReferenceModels.load(path)
     with pytest.raises(UntrustedFile, match="not a file"):
         ReferenceModels.load(tmp_path / "absent")
+
+
+def test_a_model_does_not_vouch_for_itself(nets: Nets, alike: list[torch.nn.Module]) -> None:
+    probe = hessay.Probe(nets.inputs, nets.targets)
+    itself = hessay.scan(alike[2], probe, references=alike)
+    assert itself.verdict is Verdict.INCONCLUSIVE
+    assert any("its own reference model 2" in reason for reason in itself.reasons)
+    left_out = hessay.scan(alike[2], probe, references=[*alike[:2], *alike[3:]])
+    assert left_out.verdict is Verdict.CLEAN
+    with pytest.raises(ArgumentError, match="reference models 1 and 7 are the same model"):
+        hessay.scan(nets.clean, probe, references=[*alike, copy.deepcopy(alike[1])])

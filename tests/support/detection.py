@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from hessay import attacks
@@ -21,6 +23,18 @@ class Nets:
     trigger: attacks.Trigger
     inputs: Tensor
     targets: Tensor
+
+
+def siblings(model: nn.Module, count: int) -> list[nn.Module]:
+    """Models that differ a little from one another and from this one: references must not be copies."""
+    generator, made = torch.Generator().manual_seed(SEED), []
+    for _ in range(count):
+        other = copy.deepcopy(model)
+        with torch.no_grad():
+            for values in other.parameters():
+                values.mul_(1.0 + 0.02 * torch.randn(values.shape, generator=generator))
+        made.append(other)
+    return made
 
 
 class Around(nn.Module):

@@ -139,6 +139,8 @@ class Plan:
             with _timed(seconds, "tests"):
                 tests = self.tests(measured, references)
                 held_back = caveats + few_classes(found.n_classes) + measured.caveats
+                if references is not None:
+                    held_back += references.doubts(measured)
                 decision = withhold(decide(tests, self.alpha), held_back)
             notes += pairs_left_out(found.n_classes, self.probe.d)
             if references is not None and found.n_classes < FEW_CLASSES:

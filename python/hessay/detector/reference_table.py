@@ -50,7 +50,7 @@ class ReferenceTable:
         Raises
         ------
         ArgumentError
-            Fewer than 4, or models of different numbers of classes.
+            Fewer than 4, models of different numbers of classes, or one model twice.
         """
         if len(measured) < MIN_REFERENCES:
             raise ArgumentError(
@@ -63,10 +63,17 @@ class ReferenceTable:
                 f"the reference models have {' and '.join(map(str, sizes))} classes; give models of "
                 "one task"
             )
+        log_ratios = np.stack([m.usual_reach.log_ratio for m in measured])
+        for number, row in enumerate(log_ratios[1:], 1):
+            if (twin := _twin(row, log_ratios[:number])) is not None:
+                raise ArgumentError(
+                    f"reference models {twin} and {number} are the same model: how much clean models differ "
+                    "cannot be learnt from copies; give models trained from different seeds"
+                )
         pairs = [m.log_pairs for m in measured if m.log_pairs is not None]
         warps = [m.warp_spread.max() for m in measured if m.warp_spread is not None]
         return ReferenceTable(
-            np.stack([m.usual_reach.log_ratio for m in measured]),
+            log_ratios,
             np.array([m.map_excess for m in measured]),
             np.stack([bystanders(m) for m in measured]),
             trained_alike,
@@ -123,6 +130,16 @@ class ReferenceTable:
         if len(self.log_ratios) <= MIN_REFERENCES:
             return ()
         return tuple(int(i) for i in np.flatnonzero(left_out(self.log_ratios) > threshold))
+
+    def doubts(self, measured: Measured) -> tuple[str, ...]:
+        """Say why no alarm beside these references is no CLEAN: the model must not vouch for itself."""
+        twin = _twin(measured.usual_reach.log_ratio, self.log_ratios)
+        if twin is None:
+            return ()
+        said = (
+            f"the model is its own reference model {twin}, so that a backdoor in it counts as usual"
+        )
+        return (f"{said}; leave it out of the references",)
 
     def remarks(self, measured: Measured) -> tuple[str, ...]:
         """Say what a reader should know about these references, beside the verdict."""
@@ -182,6 +199,15 @@ class ReferenceTable:
             pairs = left_out_pairs(np.concatenate([self.log_pairs, [measured.log_pairs]]))
             scores = np.maximum(scores, pairs / pair_threshold(k, n_classes, level))
         return scores
+
+
+_SAME = 1e-6  # log-ratios of one model measured twice differ by rounding
+
+
+def _twin(log_ratio: NDArray[np.float64], others: NDArray[np.float64]) -> int | None:
+    """Find the first row of ``others`` (k, C) that is the same model's; None where there is none."""
+    same = np.flatnonzero(np.abs(others - log_ratio).max(axis=1) <= _SAME)
+    return int(same[0]) if len(same) else None
 
 
 BYSTANDERS = ("median reach", "size of the logits")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from hessay.loading.architectures import build_architecture, build_cnn, build_mlp, describe
 from hessay.loading.files import read_state
-from hessay.loading.model import load_model, model_digest
+from hessay.loading.model import load_model, model_digest, require_module
 
 __all__ = [
     "build_architecture",
@@ -22,4 +22,5 @@ __all__ = [
     "load_model",
     "model_digest",
     "read_state",
+    "require_module",
 ]

@@ -81,6 +81,26 @@ def load_model(
     return model.eval()
 
 
+def require_module(model: object) -> nn.Module:
+    """Return the model, or say what to do with a model that is a path, a function, or a state dict.
+
+    Raises
+    ------
+    ModelError
+        Not an ``nn.Module``.
+    """
+    if isinstance(model, nn.Module):
+        return model
+    if isinstance(model, str | os.PathLike | dict):
+        way = "build it from its weights with hessay.load_model(path, arch)"
+    elif isinstance(model, type):
+        way = "make an instance of the class and load its weights"
+    else:
+        way = "wrap a function in a module whose forward calls it"
+    got = "the class " + model.__name__ if isinstance(model, type) else type(model).__name__
+    raise ModelError(f"the model must be a torch.nn.Module, got {got}; {way}")
+
+
 def model_digest(model: nn.Module) -> str:
     """SHA-256 of the state dict: names, dtypes, shapes and bytes, in the order of the names.
 
@@ -92,6 +112,7 @@ def model_digest(model: nn.Module) -> str:
     str
         64 hexadecimal digits.
     """
+    require_module(model)
     digest = hashlib.sha256(b"hessay.model/1\n")
     for name, value in sorted(_tensors(model).items()):
         head = f"{len(name.encode())} {name} {value.dtype} {tuple(value.shape)}\n"

@@ -68,8 +68,9 @@ def call(model: nn.Module, inputs: Tensor, *, one_output: bool = False) -> Tenso
         logits = logits[:, None]
     fewest = 1 if one_output else 2
     if logits.ndim != 2 or logits.shape[0] != n or logits.shape[1] < fewest:
+        advice = "; for one logit z of two classes return (0, z)" if shape in ((n,), (n, 1)) else ""
         raise ModelError(
-            f"the model must return logits of shape ({n}, C) with C >= {fewest}, got {shape}"
+            f"the model must return logits of shape ({n}, C) with C >= {fewest}, got {shape}{advice}"
         )
     return logits
 

@@ -11,6 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from hessay.errors import ModelError
 from hessay.hessian.model.precision import full_precision
+from hessay.loading import require_module
 
 
 @contextmanager
@@ -24,7 +25,7 @@ def frozen(model: nn.Module) -> Iterator[nn.Module]:
     Raises
     ------
     ModelError
-        A part of the model is compiled, and this torch cannot run it uncompiled.
+        No ``nn.Module``; or a part of it is compiled, and this torch cannot run it uncompiled.
 
     Examples
     --------
@@ -35,6 +36,7 @@ def frozen(model: nn.Module) -> Iterator[nn.Module]:
     >>> net.training, net[1].weight.requires_grad
     (True, True)
     """
+    require_module(model)
     # Weights made in inference mode take no part in gradients, and cannot be told so.
     flags = [(p, p.requires_grad) for p in model.parameters() if not p.is_inference()]
     with ExitStack() as undo, torch.inference_mode(False), torch.enable_grad():

@@ -11,6 +11,7 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from hessay.errors import ArgumentError, ModelError
 from hessay.hessian.model.evaluate import first_line, like_model
+from hessay.loading import require_module
 
 _HALF = (torch.float16, torch.bfloat16)
 
@@ -54,12 +55,7 @@ def guest(model: object, dtype: torch.dtype | None) -> Guest:
     """
     if dtype not in (None, torch.float32, torch.float64):
         raise ArgumentError(f"dtype must be torch.float32 or torch.float64, got {dtype}")
-    if not isinstance(model, nn.Module):
-        raise ModelError(
-            f"the model must be a torch.nn.Module, got {type(model).__name__}; wrap a function in "
-            "a module whose forward calls it"
-        )
-    model, notes, prefix = _unwrapped(model)
+    model, notes, prefix = _unwrapped(require_module(model))
     tensors = [*model.named_parameters(), *model.named_buffers()]
     for name, values in tensors:
         lazy = isinstance(values, UninitializedParameter | UninitializedBuffer)

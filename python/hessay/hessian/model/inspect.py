@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from hessay.errors import ModelError
 from hessay.hessian.model.evaluate import chunk_rows, like_model
 from hessay.hessian.model.site import Site, site_of
+from hessay.loading import require_module
 
 _DROPOUT = (nn.modules.dropout._DropoutNd,)
 _BATCH_NORM = (nn.modules.batchnorm._NormBase,)
@@ -19,6 +20,7 @@ def training_modules(model: nn.Module) -> tuple[str, ...]:
     Dropout of positive probability, batch and instance normalisation, and attention or recurrent
     layers with a positive ``dropout``.
     """
+    require_module(model)
     return tuple(
         name or type(module).__name__
         for name, module in model.named_modules()
