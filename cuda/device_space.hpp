@@ -63,6 +63,8 @@ class DeviceSpace {
     }
     /// Time it took to launch block steps: they run while the host goes on.
     double operator_seconds() const { return operator_seconds_; }
+    /// Products stay in the operator's unit: steps that are launched again as they were cannot depend on the first one.
+    double unit() const { return 1; }
 
     void reserve(Index columns, Index width)
     {

@@ -220,6 +220,30 @@ def test_shift_and_scale_move_the_values_and_nothing_else() -> None:
     np.testing.assert_allclose(overlap, 1.0, atol=1e-8)
 
 
+@pytest.mark.parametrize("exponent", [-940, -600, -331, 333, 600, 990])
+@pytest.mark.parametrize("which", ["LM", "SA", "BE"])
+def test_operators_of_any_size_are_solved_to_the_same_bits(which: Any, exponent: int) -> None:
+    matrix = symmetric(np.concatenate([np.linspace(-1.0, 1.0, 56), [5.0, 7.0, 7.0, 9.0]]))
+    one, other = eigsh(matrix, 4, which), eigsh(np.ldexp(matrix, exponent), 4, which)
+    for name in ("values", "residuals", "norm"):
+        assert np.array_equal(getattr(other, name), np.ldexp(getattr(one, name), exponent))
+    assert np.array_equal(other.vectors, one.vectors)
+    assert (other.certified, other.stats.products) == (True, one.stats.products)
+    told: list[float] = []
+    eigsh(np.ldexp(matrix, exponent), 4, which, progress=lambda p: told.append(p.largest_residual))
+    assert all(size == np.inf or size <= 20 * one.norm * 2.0**exponent for size in told)
+    # Nothing is known of its size before a product that is not zero.
+    empty = np.zeros((120, 120))
+    empty[60:, 60:] = np.ldexp(matrix, exponent)
+    beside = eigsh(empty, 4, "LM", start=np.eye(120)[:, :1])
+    assert beside.values == pytest.approx(np.ldexp([9.0, 7.0, 7.0, 5.0], exponent), rel=1e-8)
+
+
+def test_sizes_too_far_apart_are_told() -> None:
+    with pytest.raises(ArgumentError, match="too far from 1 for their squares"):
+        eigsh(np.diag(np.concatenate([[1e-250], np.arange(1.0, 60.0)])), 2, start=np.eye(60)[:, 0])
+
+
 def test_every_kind_of_operator_gives_the_same_answer() -> None:
     import torch
     from scipy.sparse.linalg import aslinearoperator

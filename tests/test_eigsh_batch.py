@@ -117,6 +117,25 @@ def test_each_sample_has_the_answer_it_has_alone() -> None:
         np.testing.assert_allclose(overlap, 1.0, atol=1e-6)  # residual over gap, squared
 
 
+def test_samples_of_any_size_are_solved_to_the_same_bits() -> None:
+    exponents = np.array([-940, -600, 0, 333, 0, 990])
+    spectrum = np.concatenate([np.linspace(-1.0, 1.0, 12), [5.0, 7.0, 7.0, 9.0]])
+    stack = np.stack([with_values(spectrum, np.random.default_rng(SEED + i)) for i in range(6)])
+    stack[4] = 0.0
+
+    def solved(matrices: Stack) -> EigenpairsBatch:
+        return eigsh_batch((lambda v: matrices @ v, matrices.shape[:2]), 4, "LM", 1e-8)
+
+    one, other = solved(stack), solved(np.ldexp(stack, exponents[:, None, None]))
+    by_sample = exponents[:, None]
+    assert np.array_equal(other.values, np.ldexp(one.values, by_sample))
+    assert np.array_equal(other.residuals, np.ldexp(one.residuals, by_sample))
+    assert np.array_equal(other.norm, np.ldexp(one.norm, exponents))
+    assert np.array_equal(other.vectors, one.vectors)
+    assert other.certified.all()
+    assert not other.values[4].any()
+
+
 def test_a_finished_sample_is_no_longer_counted_and_one_call_serves_all() -> None:
     rng = np.random.default_rng(SEED)
     stack = np.stack([np.zeros((80, 80)), with_values(rng.uniform(0, 1, 80), rng)])

@@ -73,6 +73,7 @@ REFUSED: list[tuple[type[Exception], str, dict[str, Any]]] = [
     (ArgumentError, "max_features", {"direction": "both", "n_features": 2}),
     (ArgumentError, "allow more", {"max_bytes": 1000}),
     (ArgumentError, "overflows", {"y": 1e200 * Y}),
+    (ArgumentError, "underflow", {"y": 1e-200 * Y}),
 ]
 
 

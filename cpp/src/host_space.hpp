@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <limits>
 #include <vector>
 
@@ -40,6 +41,9 @@ class HostSpace {
     Index size() const { return d_; }
     std::size_t bytes() const { return (storage_.size() + aside_.size()) * sizeof(T) + ctx_.workspace().peak_bytes(); }
     double operator_seconds() const { return operator_seconds_; }
+    /// One in the solver's numbers, in those of the operator: squares of very small or large products would leave the
+    /// range of doubles, so the first one that is not zero decides on a power of two that all are divided by.
+    double unit() const { return unit_; }
 
     /// Room for so many columns, of which blocks are at most so wide; what is there is kept.
     void reserve(Index columns, Index) { storage_.resize(static_cast<std::size_t>(d_ * columns)); }
@@ -81,6 +85,10 @@ class HostSpace {
         const auto start = Clock::now();
         op_.apply(ctx_, v, w);
         operator_seconds_ += seconds_since(start);
+        if (!has_unit_) choose_unit(w);
+        if (unit_ != 1)
+            for (Index j = 0; j < w.cols; ++j)
+                for (Index l = 0; l < d_; ++l) w(l, j) = static_cast<T>(w(l, j) / unit_);
         std::vector<double> norms(static_cast<std::size_t>(w.cols));
         for (Index j = 0; j < w.cols; ++j)
             norms[j] =
@@ -108,9 +116,23 @@ class HostSpace {
     void hand_over(MatrixView<const T> q, std::vector<T>& vectors) { vectors.assign(q.data, q.data + d_ * q.cols); }
 
   private:
+    void choose_unit(MatrixView<const T> first)
+    {
+        constexpr double kLarge = 1e100;
+        constexpr int kMostExponent = 1000; // the unit and its inverse are doubles
+        double largest = 0;
+        for (Index j = 0; j < first.cols; ++j)
+            for (Index l = 0; l < d_; ++l) largest = std::max(largest, std::abs(static_cast<double>(first(l, j))));
+        has_unit_ = largest > 0;
+        if (has_unit_ && std::isfinite(largest) && (largest > kLarge || largest < 1 / kLarge))
+            unit_ = std::ldexp(1.0, std::clamp(std::ilogb(largest), -kMostExponent, kMostExponent));
+    }
+
     Context& ctx_;
     const LinearOperator<T>& op_;
     Index d_;
+    double unit_ = 1;
+    bool has_unit_ = false;
     std::vector<T> storage_, aside_; // (d, columns), (d, columns aside)
     double operator_seconds_ = 0;
 };

@@ -144,6 +144,7 @@ class KrylovBasis {
         };
         const OrthonormalBlock next =
             space_.multiply(columns(size_, b), columns(0, m), columns(m, b), reference_of, c, r, dropped.data);
+        check_range(c);
         check_symmetry(c);
         for (Index j = 0; j < b; ++j) {
             for (Index i = 0; i < m; ++i) {
@@ -249,6 +250,17 @@ class KrylovBasis {
         if (aside_cols_ > 0) aside_coupling_.resize(static_cast<std::size_t>(aside_width_ * max_basis), 0.0);
         max_basis_ = max_basis;
         width_ = width;
+    }
+
+    // Squares must not leave the range of doubles: norms of zero would pass for convergence.
+    void check_range(MatrixView<const double> c) const
+    {
+        constexpr double kLarge = 1e140;
+        double size = largest_product_;
+        for (Index j = 0; j < c.cols; ++j)
+            for (Index i = 0; i < c.rows; ++i) size = std::max(size, std::abs(c(i, j)));
+        require(size == 0 || (size > 1 / kLarge && size < kLarge), "the operator's products are of size ", size,
+                " in units of the first one's, too far from 1 for their squares; solve for a multiple of the operator");
     }
 
     // Q'A W, computed from the product, and (A Q)'W = S', known from before, agree when A is symmetric.

@@ -151,6 +151,7 @@ class Solver {
                 progress_.converged = options_.k;
                 progress_.largest_residual = *std::max_element(residuals_.begin(), residuals_.end());
             }
+            progress_.largest_residual *= space_.unit();
             if (!options_.progress(progress_)) return Stopped::cancelled;
         }
         if (options_.max_seconds > 0 && seconds > options_.max_seconds) return Stopped::seconds;
@@ -245,10 +246,12 @@ class Solver {
     void collect()
     {
         const Index k = options_.k;
-        result_.norm = norm_;
+        result_.norm = norm_ * space_.unit();
         space_.hand_over(basis_.q().columns(0, k), result_.vectors);
-        for (Index i = 0; i < k; ++i) result_.values.push_back(basis_.t(i, i));
-        result_.residuals = residuals_;
+        for (Index i = 0; i < k; ++i) {
+            result_.values.push_back(basis_.t(i, i) * space_.unit());
+            result_.residuals.push_back(residuals_[i] * space_.unit());
+        }
     }
 
     // The budget is spent: report the best there is, marked for what it is.

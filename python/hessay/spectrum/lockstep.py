@@ -13,6 +13,7 @@ from hessay.errors import ArgumentError, NonFinite
 from hessay.spectrum.ends import beyond, edges, preferred, report_order
 
 Doubles = NDArray[np.float64]
+_LARGE, _MOST_EXPONENT = 1e100, 1000  # products beyond the first have a unit of their own
 _CHECK_STEPS = 80  # as far as the check of a single operator goes by default
 
 
@@ -69,6 +70,9 @@ class Lockstep:
             np.zeros(n, np.intp),
             0,
         )
+        self.unit = np.zeros(
+            n
+        )  # of each sample's numbers, a power of two; 0 until a product is not zero
         # Of the unfinished samples only; ids says which they are.
         self.ids = np.arange(n)
         self.basis = np.zeros((n, 16, d))  # Q', rows beyond the chain's length are zero
@@ -112,6 +116,7 @@ class Lockstep:
         bad = np.flatnonzero(~np.isfinite(image).all(axis=1))
         if len(bad):
             raise NonFinite(f"the operator returned NaN or Inf for sample {self.ids[bad[0]]}")
+        image = self._in_units(image)
         self.out.products[self.ids] += 1
         self.calls += 1
         rows, at = np.arange(len(self.ids)), self.length
@@ -138,6 +143,17 @@ class Lockstep:
         fresh = np.flatnonzero(~live & room)
         if len(fresh):  # invariant: what is not wanted as a certificate goes on from elsewhere
             self.next[fresh] = self._random(fresh)[0]
+
+    def _in_units(self, image: Doubles) -> Doubles:
+        """Divide by a power of two for every sample, so that squares stay in the range of doubles."""
+        largest, unit = np.abs(image).max(axis=1), self.unit[self.ids]
+        fresh = (unit == 0.0) & (largest > 0.0)
+        far = (largest < 1.0 / _LARGE) | (largest > _LARGE)
+        exponent = np.clip(np.frexp(largest)[1], -_MOST_EXPONENT, _MOST_EXPONENT)
+        unit[fresh] = np.where(far, np.ldexp(1.0, exponent), 1.0)[fresh]
+        self.unit[self.ids] = unit
+        divided: Doubles = image / np.where(unit == 0.0, 1.0, unit)[:, None]
+        return divided
 
     def _project(self, vectors: Doubles) -> tuple[Doubles, Doubles, Doubles]:
         """Project twice off L and Q; the coefficients on Q and on L."""
@@ -175,7 +191,9 @@ class Lockstep:
             i = bad[0]
             raise ArgumentError(
                 f"the operator of sample {self.ids[i]} is not symmetric: u'Av and v'Au differ by "
-                f"{worst[i]:.3g} where |Av| is at most {self.largest[i]:.3g}; pass (A + A') / 2"
+                f"{worst[i]:.3g} where |Av| is at most {self.largest[i]:.3g}, in units of "
+                f"{self.unit[self.ids[i]]:.3g}; pass (A + A') / 2, or leave out a sample whose curvature "
+                "is below rounding (a saturated softmax)"
             )
 
     def _ritz(self, group: NDArray[np.intp], m: int) -> NDArray[np.bool_]:
@@ -247,10 +265,11 @@ class Lockstep:
 
     def _end(self, row: int, miss: float) -> bool:
         out, sample = self.out, self.ids[row]
-        out.values[sample] = self.locked_values[row]
+        unit = self.unit[sample] or 1.0
+        out.values[sample] = self.locked_values[row] * unit
         out.vectors[sample] = self.locked[row].T
-        out.residuals[sample] = self.locked_residuals[row]
-        out.norm[sample], out.miss_probability[sample] = self.norm[row], miss
+        out.residuals[sample] = self.locked_residuals[row] * unit
+        out.norm[sample], out.miss_probability[sample] = self.norm[row] * unit, miss
         return True
 
     def _keep(self, rows: NDArray[np.bool_]) -> None:

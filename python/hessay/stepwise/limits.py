@@ -11,6 +11,7 @@ from hessay.stepwise.design import Design
 from hessay.stepwise.engine import Engine, most_columns
 from hessay.stepwise.walk import Limits
 
+_LEAST = 1e-140  # size of y whose squares are still doubles of full precision
 _ROUNDING = 64 * np.finfo(np.float64).eps  # of |y|: a residual below it says nothing
 
 
@@ -96,11 +97,13 @@ def rounding_floor(design: Design, engine: Engine) -> float:
     Raises
     ------
     ArgumentError
-        y is so large that this overflows.
+        y is so large that this overflows, or so small that squares of it underflow.
     """
     spread = float(np.trace(engine.total))
     with np.errstate(over="ignore"):
         largest = engine.largest**2 * design.total_weight
     if not math.isfinite(spread):
         raise ArgumentError("y is so large that its square overflows; scale it down")
+    if 0.0 < float(engine.largest.max()) < _LEAST:
+        raise ArgumentError("y is so small that its squares underflow; scale it up")
     return float((_ROUNDING**2) * (float(largest.sum()) + design.n_rows * spread))
