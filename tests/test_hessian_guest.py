@@ -203,6 +203,38 @@ def test_what_is_no_model_yet_is_refused(model: Any, complaint: str) -> None:
         InputHessian(model, probe())
 
 
+class Once(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        ctx.save_for_backward(x)
+        return torch.tanh(x)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        (x,) = ctx.saved_tensors
+        return gradient * (1 - torch.tanh(x) ** 2)
+
+
+class Custom(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(D, 6), nn.Linear(6, C)]).double()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.layers[1](Once.apply(self.layers[0](x.flatten(1))))
+        return logits
+
+
+@pytest.mark.parametrize("weighting", ["labels", "uniform"])
+def test_a_function_differentiable_once_is_refused_and_not_flat(weighting: Any) -> None:
+    # Asked for its second derivative, torch answers with zeros.
+    with pytest.raises(ModelError, match="once_differentiable"):
+        InputHessian(Custom(), probe(), weighting=weighting, backend="autograd") @ np.ones(D)
+    slopes = InputHessian(Custom(), probe(), weighting="uniform", backend="factor")
+    assert np.linalg.eigvalsh(slopes.dense()).max() > 0.0
+
+
 @pytest.mark.parametrize(
     ("thing", "advice"),
     [

@@ -47,7 +47,8 @@ class AutogradProducts:
     Raises
     ------
     ModelError
-        The model raised or cannot be differentiated.
+        The model raised or cannot be differentiated, or holds a function that is marked as
+        differentiable once.
     NonFinite
         A gradient is NaN or Inf.
     """
@@ -64,6 +65,8 @@ class AutogradProducts:
                 else _gauss_newton(x, forward, site.place, curvature)
             )
             require_finite_gradient(chunk.gradient, rows.start, site.draws, site.place)
+            if not self._chunks:
+                _require_differentiable(chunk.gradient)
             self._chunks.append(chunk)
             self.n = rows.stop
 
@@ -108,6 +111,26 @@ def _gradient(scalar: Tensor, x: Tensor, place: str) -> Tensor:
     except RuntimeError as error:
         raise not_differentiable(error, place) from error
     return gradient
+
+
+def _require_differentiable(gradient: Tensor) -> None:
+    """Refuse a gradient that ends in a function marked ``once_differentiable``.
+
+    torch leaves a node there that raises when it is reached, but cuts its way back to the input, so that it
+    never is: the second derivative comes out as zero.
+    """
+    left, seen = [gradient.grad_fn], set()
+    while left:
+        node = left.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if node.name() == "torch::autograd::Error":
+            raise ModelError(
+                "the model has no second derivative: it holds a custom autograd function that is marked "
+                "once_differentiable; write its backward with differentiable operations"
+            )
+        left += [parent for parent, _ in node.next_functions]
 
 
 def _product(chunk: _Chunk, v: Tensor) -> Tensor:
