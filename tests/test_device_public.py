@@ -139,7 +139,7 @@ def test_references_of_the_processor_serve_a_model_of_the_device(
 ) -> None:
     data = training.load_dataset("digits", seed=SEED)
     beside = [
-        training.train_classifier(ARCH, data.train_inputs, data.train_targets, epochs=8, seed=s)
+        training.train_classifier(ARCH, data.train_inputs, data.train_targets, epochs=20, seed=s)
         for s in range(5)
     ]
     here, there = models["mlp"], moved(models["mlp"])

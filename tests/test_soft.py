@@ -15,7 +15,7 @@ from scipy import stats
 from torch import Tensor, nn
 
 import hessay
-from detection import SEED, Around, Nets
+from detection import SEED, Around, Nets, siblings
 from hessay.detector.alarms import ONE_CLASS, comparable_statistic
 from hessay.detector.constants import CLEAN_NULL, PROFILE_NULL, SOFT_NULL, SOFT_WARP_NULL
 from hessay.detector.measure import Measured
@@ -177,7 +177,7 @@ def test_beside_references_a_soft_network_passes_four_tests_within_alpha(
     nets: Nets, soft_net: nn.Module
 ) -> None:
     plan = Plan.of(hessay.Probe(nets.inputs), alpha=0.01, seed=0, progress=None)
-    table = plan.references([nets.clean] * 4, trained_alike=False)
+    table = plan.references(siblings(nets.clean, 4), trained_alike=False)
     tests = plan.tests(plan.measured(soft_net, ""), table)
     names = ["class_profile", "reach_spread", "class_map_excess", "warp_reach"]
     assert [test.name for test in tests] == names

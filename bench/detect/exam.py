@@ -21,10 +21,10 @@ from hessay.attacks import Backdoor, poison, success_rate
 from hessay.detector import decide as decisions
 from hessay.detector.alarms import comparable_statistic
 from hessay.detector.constants import CLEAN_NULL, PROFILE_NULL, SOFT_NULL
+from hessay.detector.kinds import warp_null
 from hessay.detector.measure import Measurement
 from hessay.detector.plan import Plan
 from hessay.detector.reference_table import ReferenceTable
-from hessay.detector.warp import warp_null
 from hessay.probe import Probe
 from hessay.reference_models import ReferenceModels
 from hessay.references import train_references
@@ -151,7 +151,7 @@ def _standing(tests: Sequence[decisions.Test], found: Measurement) -> tuple[floa
     scales = {
         "reach_spread": (SOFT_NULL if soft else CLEAN_NULL).scale,
         "class_profile": PROFILE_NULL.scale,
-        "warp_reach": warp_null(soft).scale,
+        "warp_reach": warp_null(found.measured.kind).scale,
     }
     over = [
         ((test.statistic - test.threshold) / scales[test.name], test.suspect)

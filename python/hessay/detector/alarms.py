@@ -12,28 +12,28 @@ from hessay.detector.constants import (
     FEW_CLASSES_NULL,
     MAP_NULL,
     PROFILE_NULL,
-    SOFT_NULL,
 )
 from hessay.detector.decide import Test
+from hessay.detector.kinds import MODELS, REACH_NULL, Kind, map_null, warp_null
 from hessay.detector.measure import Measured
 from hessay.detector.pair_law import pair_threshold
 from hessay.detector.reference_table import ReferenceTable
-from hessay.detector.warp import warp_null
 
 ONE_CLASS = 0.8  # share of alpha for one target (or several); the rest for a map of all classes
 ALL_CLASSES = 1.0 - ONE_CLASS
 
 
-def reach_null(n_classes: int, soft: bool) -> CleanNull:
-    """Law of S over clean models of this many classes, soft ones or others."""
-    return FEW_CLASSES_NULL.get(n_classes, SOFT_NULL if soft else CLEAN_NULL)
+def reach_null(n_classes: int, kind: Kind) -> CleanNull:
+    """Law of S over clean models of this many classes and of this kind."""
+    return FEW_CLASSES_NULL.get(n_classes, REACH_NULL[kind])
 
 
 def comparable_statistic(measured: Measured) -> float:
-    """S, moved to the law of networks that are not soft, so that those of all kinds can be ordered."""
+    """S, moved to the law of plain networks, so that those of all kinds can be ordered."""
     statistic = measured.reach.statistic
-    soft = measured.soft_reach is not None
-    return SOFT_NULL.moved_to(CLEAN_NULL, statistic) if soft else statistic
+    if measured.kind == "plain":
+        return statistic
+    return REACH_NULL[measured.kind].moved_to(CLEAN_NULL, statistic)
 
 
 def reach_test(measured: Measured, n_classes: int, alpha: float, *, share: float = 1.0) -> Test:
@@ -42,8 +42,8 @@ def reach_test(measured: Measured, n_classes: int, alpha: float, *, share: float
     Two and three classes have laws of their own and the whole alpha: the other tests are for more.
     ``share`` is what other tests than this and :func:`map_test` leave of alpha.
     """
-    reach, soft = measured.reach, measured.soft_reach is not None
-    null = reach_null(n_classes, soft)
+    reach = measured.reach
+    null = reach_null(n_classes, measured.kind)
     few = n_classes in FEW_CLASSES_NULL
     weight = 1.0 if few else share * ONE_CLASS
     threshold = null.threshold(weight * alpha, n_classes)
@@ -58,7 +58,7 @@ def reach_test(measured: Measured, n_classes: int, alpha: float, *, share: float
         p_value=p_value,
         weight=weight,
         suspect=reach.suspect,
-        law=_law("S", null, "soft models" if soft else "models"),
+        law=_law("S", null, MODELS[measured.kind]),
         alarm=f"class {reach.suspect} is reached {ratio:.2f} times as easily as {usual}, "
         f"off the data's own directions: {held}",
         calm=f"no class stands out at alpha = {alpha:g}: the easiest one, class {reach.suspect}, is "
@@ -121,7 +121,7 @@ def rank_test(
     what = "all classes together" if suspect is None else f"class {suspect}"
     standing, by_warp = max(by_class, moved), False
     if table.warp_reaches is not None and measured.warp_spread is not None:
-        law = warp_null(measured.soft_reach is not None)
+        law = warp_null(measured.kind)
         bent = float(measured.warp_spread.max()) / law.threshold(alpha, n_classes)
         if bent > standing:
             standing, suspect, by_warp = bent, int(measured.warp_spread.argmax()), True
@@ -158,8 +158,9 @@ def map_test(measured: Measured, n_classes: int, alpha: float, *, share: float =
     """
     weight = share * ALL_CLASSES
     excess = measured.map_excess
-    threshold = MAP_NULL.threshold(weight * alpha, n_classes)
-    p_value = MAP_NULL.p_value(excess, n_classes)
+    null = map_null(measured.kind)
+    threshold = null.threshold(weight * alpha, n_classes)
+    p_value = null.p_value(excess, n_classes)
     held = f"F = {excess:.2f}, threshold {threshold:.2f}, p = {p_value:.2g}"
     found = measured.class_map
     rate, goal = (0.0, []) if found is None else (found.flip_rate, found.destination.tolist())
@@ -170,7 +171,7 @@ def map_test(measured: Measured, n_classes: int, alpha: float, *, share: float =
         p_value=p_value,
         weight=weight,
         suspect=None,
-        law=_law("F", MAP_NULL),
+        law=_law("F", null, "models" if null is MAP_NULL else MODELS[measured.kind]),
         alarm=f"one short step off the data moves {rate:.0%} of the probes, class by class, to {goal}: "
         f"{held}",
         calm=f"no short step moves every class to another one ({held})",

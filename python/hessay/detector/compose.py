@@ -156,6 +156,7 @@ def _settings(
         if references is not None:
             settings["references_own_architecture"] = references.same_build(found.measured)
         settings["soft"] = found.measured.soft_reach is not None
+        settings["kind"] = found.measured.kind
         settings["noise"] = found.measured.noise
         settings["noise_agreement"] = found.measured.agreement
     if decision.verdict is Verdict.FLAGGED and decision.test and decision.test.source is not None:

@@ -8,6 +8,12 @@ from hessay.detector.calibration import CleanNull
 CLEAN_NULL = CleanNull(start=0.4031, scale=0.0743, n_models=249, n_classes=10)
 # S of networks that noise overthrows, as hessay.detector.soft measures it (bench/zoo/soft.py).
 SOFT_NULL = CleanNull(start=0.3933, scale=0.0478, n_models=86, n_classes=10)
+# S, F and W of networks with recurrent layers (bench/zoo/recurrent.py).
+RECURRENT_NULL = CleanNull(start=0.6946, scale=0.1244, n_models=69, n_classes=10)
+RECURRENT_MAP_NULL = CleanNull(start=0.2453, scale=0.0657, n_models=69, n_classes=10)
+RECURRENT_WARP_NULL = CleanNull(start=0.7675, scale=0.134, n_models=69, n_classes=10)
+# S of networks on feature vectors (bench/zoo/tabular.py).
+TABLE_NULL = CleanNull(start=0.4629, scale=0.1607, n_models=110, n_classes=10)
 PROFILE_NULL = CleanNull(start=2.0225, scale=0.4302, n_models=144, n_classes=10)
 # z with 8 references of the scanned model's own architecture (bench/zoo/own_architecture.py).
 OWN_PROFILE_NULL = CleanNull(start=2.0717, scale=0.3817, n_models=144, n_classes=10)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from hessay.detector import validity
 from hessay.detector.interaction import Interaction, interaction
+from hessay.detector.kinds import Kind, kind_of
 from hessay.detector.pairs import pair_reach
 from hessay.detector.soft import SOFT_AGREEMENT, level_reach
 from hessay.detector.statistics import (
@@ -46,7 +47,7 @@ class Measured:
     slopes: Slopes
     refined: RefinedDirections
     usual_reach: ClassReach  # slopes and short steps alike: what references are compared by
-    soft_reach: ClassReach | None  # of a soft network; None for others, and below 4 classes
+    soft_reach: ClassReach | None  # where the kind is "soft"
     interaction: Interaction | None  # None where there are too many pairs of classes to form
     class_map: ClassMap | None  # None where classes and inputs do not interact: a linear model
     logit_scale: float  # root mean square of the centred logits, logits
@@ -55,6 +56,7 @@ class Measured:
     backward_passes: int
     caveats: tuple[str, ...]  # what forbids CLEAN, though not FLAGGED
     architecture: str  # digest of the model's build
+    kind: Kind  # which decides the law of S
     log_pairs: NDArray[np.float64] | None  # (C, C): log reach of each pair; None where not measured
     warps: RefinedDirections | None  # the best of each class; None where inputs are no pictures
 
@@ -160,10 +162,13 @@ def measure(
         return Measurement(line.logits, line.accuracy, None, reasons)
     nature = natural_reach(flat, jacobians.predicted, len(slopes.reach))
     usual = class_reach(slopes, refined, nature)
-    caveats = validity.brittle(jacobians.noise, NOISES[0] * directions.noise_scale)
-    soft = bool(caveats) or jacobians.agreement < SOFT_AGREEMENT
+    usual_noise = NOISES[0] * directions.noise_scale
+    caveats = validity.brittle(jacobians.noise, usual_noise)
+    caveats += validity.crowded(probe.shape, directions)
+    soft = jacobians.agreement < SOFT_AGREEMENT or jacobians.noise < usual_noise
+    kind = kind_of(model, probe.shape, soft=soft)
     soft_reach = None
-    if soft and enough:
+    if kind == "soft" and enough:
         soft_reach = level_reach(usual, refined, jacobians.agreement)
     measured = Measured(
         slopes,
@@ -178,6 +183,7 @@ def measure(
         jacobians.passes + refined.passes + (0 if warps is None else warps.passes),
         caveats,
         own_architecture(model),
+        kind if kind != "soft" or enough else "plain",
         pair_reach(jacobians, directions) if enough else None,
         warps,
     )
@@ -223,7 +229,7 @@ def _linearised(
     logits: NDArray[np.float64] = tensor.numpy()
     targets = _targets(probe, logits.shape[1])
     accuracy = None if targets is None else float((logits.argmax(axis=1) == targets).mean())
-    reasons += validity.too_small(probe.n, _distinct(flat), logits.shape[1])
+    reasons += validity.too_small(probe.n, validity.distinct(flat), logits.shape[1])
     reasons += validity.too_large(logits.shape[1], probe.d)
     reasons += validity.unusable_logits(logits, targets)
     if reasons:
@@ -285,8 +291,3 @@ def _targets(probe: Probe, n_classes: int) -> NDArray[np.int64] | None:
             f"{n_classes - 1}; number the classes as in training"
         )
     return targets
-
-
-def _distinct(flat: NDArray[np.float64]) -> int:
-    """How many of the rows (n, d) differ from all others, equal ones counted once."""
-    return len({hash(row.tobytes()) for row in flat})

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hessay.detector.calibration import CleanNull
 from hessay.detector.constants import MAP_NULL, OWN_PROFILE_NULL, PROFILE_NULL
+from hessay.detector.kinds import warp_null
 from hessay.detector.measure import Measured
 from hessay.detector.pair_law import pair_threshold
 from hessay.detector.pairs import MIN_PAIR_REFERENCES, fit_pairs, left_out_pairs
@@ -22,7 +23,6 @@ from hessay.detector.profile import (
     fit_profile,
     left_out,
 )
-from hessay.detector.warp import warp_null
 from hessay.errors import ArgumentError
 
 UNLIKE = 5.0  # robust standard deviations of a bystander beyond which two trainings were not alike
@@ -193,7 +193,7 @@ class ReferenceTable:
         )
         if self.warp_reaches is not None and measured.warp_spread is not None:
             bent = np.append(self.warp_reaches, measured.warp_spread.max())
-            law = warp_null(measured.soft_reach is not None)
+            law = warp_null(measured.kind)
             scores = np.maximum(scores, bent / law.threshold(level, n_classes))
         if self.log_pairs is not None and not self.pairs_untested(measured):
             pairs = left_out_pairs(np.concatenate([self.log_pairs, [measured.log_pairs]]))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hessay.detector.alarms import reach_null
 from hessay.detector.constants import OWN_PROFILE_NULL, PROFILE_NULL
+from hessay.detector.kinds import Kind, told_kind
 from hessay.detector.measure import input_range, measure, slopes_alone, some_inputs
 from hessay.detector.plan import Plan
 from hessay.detector.statistics import STEP_PROBES, Slopes
@@ -48,7 +49,7 @@ class Suspect:
 
     index: int  # class number
     log_ratio: float  # log(reach / median reach), dimensionless
-    soft: bool  # whether the network is soft, which decides the law of log_ratio
+    kind: Kind  # of network, which decides the law of log_ratio
     slope: NDArray[np.float64]  # (d,): Q M_c, logits / input
     perturbation: NDArray[np.float64]  # (R, d): best universal perturbations, input units
     flip_rate: NDArray[np.float64]  # (R,): share of the other probes each sends to the class
@@ -131,7 +132,7 @@ def find_suspects(
         Suspect(
             index=c,
             log_ratio=float(known.log_ratio[c]),
-            soft=known.soft,
+            kind=known.kind,
             slope=known.slopes.off_data[c],
             perturbation=refined.perturbation[:, i],
             flip_rate=refined.flip_rate[:, i],
@@ -152,14 +153,14 @@ class _Known:
 
     slopes: Slopes
     log_ratio: NDArray[np.float64]  # (C,): log(reach / median)
-    soft: bool
+    kind: Kind
     bent_to: int | None  # class that warps lead to most; None where not measured
     bent_p_value: float  # of W
 
     def p_value(self, c: int) -> float:
         """Weighted Bonferroni over the reach of class c and, where c is the one, over warps."""
         n_classes = len(self.log_ratio)
-        of_reach = reach_null(n_classes, self.soft).p_value(float(self.log_ratio[c]), n_classes)
+        of_reach = reach_null(n_classes, self.kind).p_value(float(self.log_ratio[c]), n_classes)
         if self.bent_to is None:
             return of_reach
         of_warps = self.bent_p_value / WARPS if c == self.bent_to else 1.0
@@ -168,7 +169,7 @@ class _Known:
     def bent(self, c: int) -> bool:
         """Whether warps speak against class c more than its reach does."""
         n_classes = len(self.log_ratio)
-        of_reach = reach_null(n_classes, self.soft).p_value(float(self.log_ratio[c]), n_classes)
+        of_reach = reach_null(n_classes, self.kind).p_value(float(self.log_ratio[c]), n_classes)
         return c == self.bent_to and self.bent_p_value / WARPS < of_reach / (1.0 - WARPS)
 
 
@@ -183,7 +184,7 @@ def _known(model: Model, plan: Plan, report: Report | None, seed: int) -> _Known
         return _Known(
             slopes,
             np.array([row.log_ratio for row in report.classes]),
-            bool(report.settings.get("soft")),
+            told_kind(report.settings),
             None if bent is None else bent.flagged_class,
             1.0 if bent is None or bent.p_value is None else bent.p_value,
         )
@@ -195,7 +196,7 @@ def _known(model: Model, plan: Plan, report: Report | None, seed: int) -> _Known
     return _Known(
         measured.slopes,
         measured.reach.log_ratio,
-        measured.soft_reach is not None,
+        measured.kind,
         None if test is None else test.suspect,
         1.0 if test is None else test.p_value,
     )
@@ -217,7 +218,7 @@ def _undefined(reasons: tuple[str, ...]) -> ReachUndefined:
 def _in_order(known: _Known, report: Report | None, at_least: int) -> list[int]:
     """Classes in order of suspicion: the first in any case, others where they pass a test or are asked for."""
     n_classes = len(known.log_ratio)
-    value, null = known.log_ratio, reach_null(n_classes, known.soft)
+    value, null = known.log_ratio, reach_null(n_classes, known.kind)
     line = null.threshold(LEVEL, n_classes)
     z = [] if report is None else [row.deviation for row in report.classes]
     if report is not None and len(z) == n_classes and all(v is not None for v in z):

@@ -17,6 +17,10 @@ MIN_PROBES = 64  # principal directions: k < n / 3 leaves about 20 of them
 MAX_BYTES = 4 << 30  # of the tables with a row of inputs for each class
 MAX_PAIR_BYTES = 256 << 20  # of the one with a row for each pair of classes; a few copies are made
 _CLASS_TABLES = 8  # slopes, their parts off the data, and the finite steps on their way
+_RARE = (
+    0.1  # of an equal share: fewer probes predicted as a class say nothing about its natural reach
+)
+_ENOUGH_OFF_DATA = 0.6  # of the dimensions of a feature vector; pictures leave more
 ENOUGH_LEFT = 32  # dimensions off the data: the length of a random vector is then within an eighth
 MAX_SHARE = (
     0.5  # of the probes predicted as one class; of two or three classes, 1.5 times its fair share
@@ -66,6 +70,19 @@ def few_classes(n_classes: int) -> tuple[str, ...]:
     caveat = (
         f"the model has {('two', 'three')[n_classes - 2]} classes: with so few to compare, clean networks "
         "differ so much that most backdoors do not stand out; nothing found is no clearance"
+    )
+    return (caveat,)
+
+
+def crowded(shape: tuple[int, ...], directions: PrincipalDirections) -> tuple[str, ...]:
+    """Caveat for feature vectors whose data fill most of the space: little is left to look for triggers in."""
+    width = directions.basis.shape[0]
+    left = width - directions.basis.shape[1]
+    if len(shape) > 1 or left >= _ENOUGH_OFF_DATA * width:
+        return ()
+    caveat = (
+        f"the inputs are feature vectors whose principal directions leave {left} of {width} dimensions: of the "
+        "backdoors of such tables most do not stand out there; nothing found is no clearance"
     )
     return (caveat,)
 
@@ -122,6 +139,14 @@ def unusable_logits(
         reasons.append(
             f"no probe is predicted as class {_some(never)}: nothing is known about the way out of "
             f"{'it' if len(never) == 1 else 'them'}; use a probe with all classes"
+        )
+    rare = np.flatnonzero((counts > 0) & (counts < _RARE * n / n_classes))
+    if len(rare) > 0:
+        reasons.append(
+            f"{int(counts[rare[0]])} of {n} probes are predicted as class {rare[0]}"
+            + (f", and as few as class {_some(rare[1:])}" if len(rare) > 1 else "")
+            + ": the model has hardly learnt it, or the probe hardly holds it; use a trained model, and a probe "
+            "with all classes in similar numbers"
         )
     if targets is not None:
         absent = np.flatnonzero(np.bincount(targets, minlength=n_classes) == 0)
@@ -207,3 +232,8 @@ def immovable(refined: RefinedDirections) -> tuple[str, ...]:
 
 def _some(classes: NDArray[np.intp]) -> str:
     return ", ".join(map(str, classes[:5])) + (", ..." if len(classes) > 5 else "")
+
+
+def distinct(flat: NDArray[np.float64]) -> int:
+    """How many of the rows (n, d) differ from all others, equal ones counted once."""
+    return len({hash(row.tobytes()) for row in flat})

@@ -17,8 +17,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hessay.detector.calibration import CleanNull
-from hessay.detector.constants import SOFT_WARP_NULL, WARP_NULL
 from hessay.hessian.model.evaluate import Model
 from hessay.hessian.model.from_module import FromModule
 from hessay.hessian.perturbation import RefinedDirections, refine_warps
@@ -29,11 +27,6 @@ WARP_STEPS = 4  # of the refinement
 WARP_PROBES = 256  # half of them to find a warp, half to judge it
 MIN_SIDE = 8  # pixels
 MOST_CHANNELS = 4
-
-
-def warp_null(soft: bool) -> CleanNull:
-    """Law of W over clean models: soft ones, which noise overthrows, vary more than others."""
-    return SOFT_WARP_NULL if soft else WARP_NULL
 
 
 def takes_warps(model: Model, shape: tuple[int, ...]) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from hessay.detector.decide import Test
+from hessay.detector.kinds import MODELS, warp_null
 from hessay.detector.measure import Measured
-from hessay.detector.warp import warp_null
 
 WARPS = 0.1  # share of alpha
 
@@ -20,8 +20,7 @@ def warp_test(
     if spread is None:
         return None
     suspect, largest, weight = int(spread.argmax()), float(spread.max()), share * WARPS
-    soft = measured.soft_reach is not None
-    null = warp_null(soft)
+    null = warp_null(measured.kind)
     threshold = null.threshold(weight * alpha, n_classes)
     p_value = null.p_value(largest, n_classes)
     held = f"W = {largest:.2f}, threshold {threshold:.2f}, p = {p_value:.2g}"
@@ -32,7 +31,7 @@ def warp_test(
         p_value=p_value,
         weight=weight,
         suspect=suspect,
-        law=f"p-value from the law of W over {null.n_models} clean {'soft ' if soft else ''}models, "
+        law=f"p-value from the law of W over {null.n_models} clean {MODELS[measured.kind]}, "
         f"{null.describe()}",
         alarm=f"one smooth warp of the pictures leads to class {suspect} far more than warps lead to the "
         f"median class: {held}",

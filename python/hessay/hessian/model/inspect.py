@@ -11,6 +11,8 @@ from hessay.hessian.model.site import Site, site_of
 from hessay.loading import require_module
 
 _DROPOUT = (nn.modules.dropout._DropoutNd,)
+_RECURRENT = (nn.RNNBase, nn.RNNCellBase)
+_SCRIPTED = ("RNN", "GRU", "LSTM", "RNNCell", "GRUCell", "LSTMCell")  # names that scripts keep
 _BATCH_NORM = (nn.modules.batchnorm._NormBase,)
 
 
@@ -25,6 +27,20 @@ def training_modules(model: nn.Module) -> tuple[str, ...]:
         name or type(module).__name__
         for name, module in model.named_modules()
         if module.training and _changes_with_mode(module)
+    )
+
+
+def recurrent(model: nn.Module) -> bool:
+    """Whether some module is a recurrent layer or cell of torch, scripted ones included.
+
+    Examples
+    --------
+    >>> recurrent(nn.Sequential(nn.GRU(3, 4))), recurrent(nn.Linear(3, 4))
+    (True, False)
+    """
+    return any(
+        isinstance(module, _RECURRENT) or getattr(module, "original_name", "") in _SCRIPTED
+        for module in model.modules()
     )
 
 
