@@ -118,7 +118,7 @@ def main() -> None:
             other.stdout.readline()
             torch_mb = resident_mb(other.pid)
             other.kill()
-        command = [sys.executable, "-m", "hessay.cli", "watch", "run", "--arch", ARCH]
+        command = [sys.executable, "-m", "hessay", "watch", "run", "--arch", ARCH]
         command += ["--data", str(folder / "probe.npz"), "--quiet"]
         with subprocess.Popen(command, cwd=folder) as watcher:
             time.sleep(30)  # settled, hashed, found in the history

@@ -21,7 +21,7 @@ from hessay.report import Report
 
 def program(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
     settings: dict[str, object] = {"capture_output": True, "text": True, "timeout": 120} | options
-    command = [sys.executable, "-m", "hessay.cli", *arguments]
+    command = [sys.executable, "-m", "hessay", *arguments]
     return subprocess.run(command, check=False, **settings)  # type: ignore[call-overload,no-any-return]
 
 
@@ -114,7 +114,7 @@ def test_ctrl_c_ends_in_one_line_and_130(files: Path) -> None:
         "def make():\n    signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "    print('here', file=sys.stderr, flush=True)\n    time.sleep(60)\n"
     )
-    command = [sys.executable, "-m", "hessay.cli", "scan", "model.safetensors"]
+    command = [sys.executable, "-m", "hessay", "scan", "model.safetensors"]
     child = subprocess.Popen(
         [*command, "--arch", "slow:make", "--data", "probe.npz"],
         cwd=files, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

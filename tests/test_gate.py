@@ -68,7 +68,7 @@ def run_action(folder: Path, **inputs: str) -> tuple[int, dict[str, str]]:
     out.write_text("")
     program = folder / "bin" / "hessay"
     program.parent.mkdir(exist_ok=True)
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m hessay.cli "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m hessay "$@"\n')
     program.chmod(0o755)
     environment = {
         **os.environ,

@@ -157,7 +157,7 @@ def test_the_page_is_written_and_its_command_writes_it_again(
     assert found is not None
     command = found[1].replace("&#39;", "'")
     # What a shell does with the line as it stands there.
-    runner = f'hessay() {{ "{sys.executable}" -m hessay.cli "$@"; }}; '
+    runner = f'hessay() {{ "{sys.executable}" -m hessay "$@"; }}; '
     Path("s.html").unlink()
     done = subprocess.run(
         ["bash", "-c", runner + command], check=False, capture_output=True, text=True

@@ -73,7 +73,7 @@ def test_the_command_on_the_page_repeats_the_scan(
     assert found is not None
     # A reader copies the line into a shell and asks for JSON besides.
     line = html.unescape(found[1]) + " -q -o second.json"
-    runner = f'hessay() {{ "{sys.executable}" -m hessay.cli "$@"; }}; '
+    runner = f'hessay() {{ "{sys.executable}" -m hessay "$@"; }}; '
     done = subprocess.run(["bash", "-c", runner + line], check=False, capture_output=True)
     assert done.returncode == 1, done.stderr
     one, two = (json.loads(Path(f"{name}.json").read_text()) for name in ("first", "second"))

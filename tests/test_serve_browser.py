@@ -39,7 +39,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "hessay.cli", "serve", "history.db", "--port", str(port)]
+    command = [sys.executable, "-m", "hessay", "serve", "history.db", "--port", str(port)]
     with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE) as server:
         url = f"http://127.0.0.1:{port}"
         try:

@@ -69,7 +69,7 @@ def test_other_settings_need_another_series(files: Path, capfd: pytest.CaptureFi
 def started(folder: Path, *options: str) -> subprocess.Popen[str]:
     """The command as a process of its own, in a folder with `run` and a probe."""
     given = ["--arch", ARCH, "--data", "probe.npz", "--every", "0.2", "--settle", "0.1", *options]
-    command = [sys.executable, "-m", "hessay.cli", "watch", "run", *given]
+    command = [sys.executable, "-m", "hessay", "watch", "run", *given]
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
 
 

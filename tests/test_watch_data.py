@@ -159,7 +159,7 @@ def test_two_watchers_share_the_batches(here: Path) -> None:
                 targets=arrays["targets"][rows],
             )
     given = ("--model", "model.safetensors", "--arch", ARCH, "--probe", "probe.npz", "--once")
-    command = [sys.executable, "-m", "hessay.cli", "watch-data", "arriving", *given]
+    command = [sys.executable, "-m", "hessay", "watch-data", "arriving", *given]
     both = [
         subprocess.Popen([*command, "--settle", "0.1"], stdout=subprocess.PIPE, text=True)
         for _ in range(2)
