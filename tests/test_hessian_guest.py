@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-import hessay
 from hessay.errors import ArgumentError, ModelError, NonFinite, ShapeError
 from hessay.hessian import InputHessian
 from hessay.probe import Probe
@@ -118,7 +117,7 @@ class Rude(nn.Module):
         if self.kind == "tuple":
             return out, out  # type: ignore[return-value]
         if self.kind == "dict":
-            return {"logits": out}  # type: ignore[return-value]
+            return {"scores": out}  # type: ignore[return-value]
         if self.kind == "classes":
             return out.argmax(dim=1)
         if self.kind == "maps":
@@ -201,63 +200,6 @@ def test_derivatives_that_are_not_finite_are_never_handed_out(
 def test_what_is_no_model_yet_is_refused(model: Any, complaint: str) -> None:
     with pytest.raises(ModelError, match=complaint):
         InputHessian(model, probe())
-
-
-class Once(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
-        ctx.save_for_backward(x)
-        return torch.tanh(x)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
-        (x,) = ctx.saved_tensors
-        return gradient * (1 - torch.tanh(x) ** 2)
-
-
-class Custom(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList([nn.Linear(D, 6), nn.Linear(6, C)]).double()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.layers[1](Once.apply(self.layers[0](x.flatten(1))))
-        return logits
-
-
-@pytest.mark.parametrize("weighting", ["labels", "uniform"])
-def test_a_function_differentiable_once_is_refused_and_not_flat(weighting: Any) -> None:
-    # Asked for its second derivative, torch answers with zeros.
-    with pytest.raises(ModelError, match="once_differentiable"):
-        InputHessian(Custom(), probe(), weighting=weighting, backend="autograd") @ np.ones(D)
-    slopes = InputHessian(Custom(), probe(), weighting="uniform", backend="factor")
-    assert np.linalg.eigvalsh(slopes.dense()).max() > 0.0
-
-
-@pytest.mark.parametrize(
-    ("thing", "advice"),
-    [
-        (lambda x: x, "got function; wrap a function"),
-        ("model.pt", "got str; build it .*load_model"),
-        (nn.Linear(D, C).state_dict(), "got OrderedDict; build it .*load_model"),
-        (nn.Linear, "got the class Linear; make an instance"),
-        (None, "got NoneType"),
-    ],
-    ids=["function", "path", "state dict", "class", "none"],
-)
-def test_what_is_no_module_is_refused_everywhere(thing: Any, advice: str) -> None:
-    data = (probe().inputs.reshape(N, D), torch.zeros(N, dtype=torch.int64))
-    for use in (
-        lambda: InputHessian(thing, data),
-        lambda: hessay.scan(thing, data),
-        lambda: hessay.scan(thing, data, wrt="0"),
-        lambda: hessay.Detector().fit(None, data).scan(thing),
-        lambda: hessay.rank_samples(thing, data, probe=data),
-        lambda: hessay.repair(thing, data),
-    ):
-        with pytest.raises(ModelError, match=advice):
-            use()
 
 
 def compiled_in_place(net: nn.Module) -> nn.Module:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hessay.errors import ModelError, ShapeError
+from hessay.hessian.model.evaluate import call
 
 
 class Patched(nn.Module, ABC):
@@ -124,7 +125,7 @@ def folded(patch: ObliquePatch, inputs: Tensor) -> nn.Module | None:
         layer.bias.copy_(layer.bias.double() + removed @ centre)
         noise = torch.randn(inputs.shape, generator=torch.Generator().manual_seed(0))
         for points in (inputs, inputs + noise.to(inputs)):
-            wanted, got = patch(points), model(points)
+            wanted, got = call(patch, points), call(model, points)
             # Sums of d products in another order: eps * sqrt(d) of the largest logit, with room.
             room = 100 * torch.finfo(wanted.dtype).eps * points[0].numel() ** 0.5
             if float((wanted - got).abs().max()) > room * max(1.0, float(wanted.abs().max())):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +38,8 @@ def like_model(model: nn.Module, inputs: Tensor) -> Tensor:
 def call(model: nn.Module, inputs: Tensor, *, one_output: bool = False) -> Tensor:
     """Logits (n, C) of one batch; gradients flow if the caller enabled them.
 
+    A model may return them as a tensor, or as ``logits`` of an object or a mapping, as transformers do.
+
     The model gets a copy: layers that write into their input reach neither the caller's data nor
     a leaf of the graph. With ``one_output`` C may be 1, and (n,) counts as (n, 1).
 
@@ -45,10 +47,10 @@ def call(model: nn.Module, inputs: Tensor, *, one_output: bool = False) -> Tenso
     ------
     ModelError
         The model raised (the original exception is named and chained), or what it returned is
-        not one float tensor (n, C) with C >= 2 (C >= 1 with ``one_output``).
+        not a float tensor (n, C) with C >= 2 (C >= 1 with ``one_output``).
     """
     try:
-        logits = model(inputs.clone())
+        out = model(inputs.clone())
     except HessayError:
         raise
     except Exception as error:
@@ -57,11 +59,13 @@ def call(model: nn.Module, inputs: Tensor, *, one_output: bool = False) -> Tenso
             f"{tuple(inputs.shape)}: {first_line(error)}; check that the probe has the shape and "
             "scale the model was trained on"
         ) from error
+    named = out.get("logits") if isinstance(out, Mapping) else getattr(out, "logits", None)
+    logits = out if named is None else named
     if not isinstance(logits, Tensor) or not logits.is_floating_point():
         got = logits.dtype if isinstance(logits, Tensor) else type(logits).__name__
         raise ModelError(
-            f"the model must return one float tensor of logits (n, C), got {got}; wrap it in a "
-            "module that returns the logits only"
+            f"the model must return one float tensor of logits (n, C), or an object or mapping with "
+            f"logits, got {got}; wrap it in a module that returns the logits only"
         )
     n, shape = inputs.shape[0], tuple(logits.shape)
     if one_output and shape == (n,):
