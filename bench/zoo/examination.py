@@ -67,7 +67,7 @@ DRAWS = {
 }
 
 
-def examination(draw: int = 3) -> Iterator[Spec]:
+def examination(draw: int) -> Iterator[Spec]:
     """Every model of one draw, in a fixed order."""
     drawn = DRAWS[draw]
     seed = drawn.seed

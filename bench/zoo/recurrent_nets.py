@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 
@@ -38,7 +37,6 @@ class Convolved(nn.Module):
 
 
 def _build(kind: str, columns: int) -> nn.Module:
-    torch.set_num_threads(1)
     if kind == "convolved":
         return Convolved(columns)
     name, _, readout = kind.partition("_")
