@@ -265,7 +265,7 @@ def test_pairs_are_not_compared_with_references_of_another_kind_and_the_report_s
 
 def test_pairs_are_not_compared_with_networks_trained_otherwise(family: Family) -> None:
     data = load_dataset("digits", seed=SEED)
-    hasty = train_classifier(ARCH, data.train_inputs, data.train_targets, epochs=8, seed=5)
+    hasty = train_classifier(ARCH, data.train_inputs, data.train_targets, epochs=12, seed=5)
     report = hessay.scan(hasty, family.probe, references=family.references)
     assert "pair_reach" not in {item.name for item in report.evidence}
     assert any("one source class were not tested for: its " in r for r in report.reasons)
