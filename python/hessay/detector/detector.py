@@ -84,8 +84,8 @@ class Detector:
     def score_samples(self, models: Iterable[Model]) -> NDArray[np.float64]:
         """Return -S, with references -z, of each model, (k,): the lower, the more suspect.
 
-        S of a soft network (:mod:`hessay.detector.soft`) is moved to where it is as improbable under the law of
-        the others. NaN where it is not defined.
+        S of a network with a law of its own (:mod:`hessay.detector.kinds`) is moved to where it is as improbable
+        under the law of plain ones. NaN where it is not defined.
         """
         plan, references = self._fitted(), self.references_
         scores = []
