@@ -153,17 +153,52 @@ def test_a_model_the_noise_overthrows_is_a_reason(nets: Nets) -> None:
 
 def test_a_brittle_model_may_be_flagged_but_not_cleared(nets: Nets) -> None:
     def ripple(z: Tensor) -> Tensor:
-        return z + 8.0 * torch.sin(2.5 * z)
+        return z + 8.0 * torch.sin(4.0 * z)
 
     settings = hessay.scan(nets.clean, nets.inputs).settings
     # At a level nobody uses nothing is flagged, and the caveat is all that is left.
     report = hessay.scan(Around(nets.clean, after=ripple), nets.inputs, alpha=1e-12)
     alarm = hessay.scan(Around(nets.poisoned, after=ripple), nets.inputs, alpha=0.5)
-    assert report.settings["noise"] < settings["noise"]  # type: ignore[operator]
+    assert report.settings["noise"] < 0.3 * settings["noise"]  # type: ignore[operator]
     assert report.verdict is Verdict.INCONCLUSIVE
     assert "no clearance" in report.reasons[0]
     assert alarm.settings["noise"] < settings["noise"]  # type: ignore[operator]
     assert alarm.verdict is Verdict.FLAGGED
+
+
+def test_a_model_that_needs_half_the_noise_is_judged_by_the_law_of_soft_ones(nets: Nets) -> None:
+    def ripple(z: Tensor) -> Tensor:
+        return z + 8.0 * torch.sin(2.5 * z)
+
+    usual = hessay.scan(nets.clean, nets.inputs).settings["noise"]
+    report = hessay.scan(Around(nets.clean, after=ripple), nets.inputs, alpha=1e-12)
+    assert report.settings["noise"] == pytest.approx(0.5 * usual)  # type: ignore[operator]
+    assert report.settings["kind"] == "soft"
+    assert report.verdict is Verdict.CLEAN
+
+
+def test_leaning_towards_a_class_explains_an_alarm(nets: Nets) -> None:
+    labelled = int((nets.targets == 6).sum())
+
+    def leaning(times: float) -> nn.Module:
+        """Raise the logit of class 6 until it is predicted that many times as often as it is labelled."""
+        with torch.no_grad():
+            logits = nets.clean(nets.inputs)
+        gaps, _ = (logits.amax(dim=1) - logits[:, 6]).sort()
+        offset = float(gaps[int(times * labelled)]) * torch.eye(10)[6]
+        return Around(nets.clean, after=lambda z: z + offset)
+
+    data = (nets.inputs, nets.targets)
+    report = hessay.scan(leaning(2.3), data, alpha=0.5)
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert f"as class 6, and {labelled} are labelled so" in report.reasons[0]
+    assert "stands out" not in report.reasons[0]
+    # Without labels nothing tells that it leans, and up to twice is within what backdoors do.
+    for model, probe in ((leaning(2.3), nets.inputs), (leaning(1.7), data)):
+        report = hessay.scan(model, probe, alpha=0.5)
+        assert (report.verdict, report.flagged_class) == (Verdict.FLAGGED, 6)
+    # Another class that stands out is not explained.
+    assert hessay.scan(nets.poisoned, data).verdict is Verdict.FLAGGED
 
 
 @pytest.mark.parametrize("module", [nn.Dropout(0.2), nn.BatchNorm1d(64)])

@@ -20,8 +20,8 @@ from detect.summary import recall_at_budget
 from hessay.attacks import Backdoor, poison, success_rate
 from hessay.detector import decide as decisions
 from hessay.detector.alarms import comparable_statistic
-from hessay.detector.constants import CLEAN_NULL, PROFILE_NULL, SOFT_NULL
-from hessay.detector.kinds import warp_null
+from hessay.detector.constants import PROFILE_NULL
+from hessay.detector.kinds import REACH_NULL, warp_null
 from hessay.detector.measure import Measurement
 from hessay.detector.plan import Plan
 from hessay.detector.reference_table import ReferenceTable
@@ -147,9 +147,8 @@ def _standing(tests: Sequence[decisions.Test], found: Measurement) -> tuple[floa
     Laws are exponential tails, so this orders models by the smallest adjusted p-value, without an end at 1.
     """
     assert found.measured is not None
-    soft = found.measured.soft_reach is not None
     scales = {
-        "reach_spread": (SOFT_NULL if soft else CLEAN_NULL).scale,
+        "reach_spread": REACH_NULL[found.measured.kind].scale,
         "class_profile": PROFILE_NULL.scale,
         "warp_reach": warp_null(found.measured.kind).scale,
     }

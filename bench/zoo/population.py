@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from designs import DESIGNS
 from torch import Tensor, nn
 
 from hessay.attacks import poison, success_rate
@@ -152,6 +153,9 @@ def soft_population() -> Iterator[Spec]:
         for recipe in recipes:
             yield Spec("fashion-mnist", f"nets:{kind}", recipe, "clean", 0.0, -1, seed)
             seed += 1
+    for spec in design_population():
+        if spec.attack != "warp":
+            yield spec
 
 
 def warp_population() -> Iterator[Spec]:
@@ -169,6 +173,24 @@ def warp_population() -> Iterator[Spec]:
             arch = shapes.get(kind, f"nets:{kind}")
             yield Spec("fashion-mnist", arch, recipe, "warp", 0.05, seed % 10, seed)
             seed += 1
+    for spec in design_population():
+        if spec.attack == "warp":
+            yield spec
+
+
+def design_population() -> Iterator[Spec]:
+    """Networks of eight well-known designs with normalisation."""
+    seed = 8000
+    for design in DESIGNS:
+        arch = f"designs:{design}"
+        for recipe in ("adam", "decay", "sgd", "shift"):
+            for _ in range(3):
+                yield Spec("fashion-mnist", arch, recipe, "clean", 0.0, -1, seed)
+                seed += 1
+        for recipe, fraction in (("adam", 0.05), ("decay", 0.02)):
+            for attack in (*ATTACKS, "warp"):
+                yield Spec("fashion-mnist", arch, recipe, attack, fraction, seed % 10, seed)
+                seed += 1
 
 
 def build(

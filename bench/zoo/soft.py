@@ -4,13 +4,13 @@ Usage: python bench/zoo/soft.py [--cache DIR] [--part 0/2]
 Writes bench/zoo/soft.json: one row a model and the fit. Resumable, and to be shared out, as tune.py.
 
 The form of the statistic (which steps, at which length, how much the slopes count) and the share of surviving
-predictions below which a network is soft were chosen on these models among about a hundred variants, so the counts here flatter; the
-examination's second draw does not.
+predictions below which a network is soft were chosen on the first six architectures among about a hundred variants, so the counts
+there flatter. The law fitted to these alone was too narrow for two of the four new architectures of the examination's third
+draw, so that eight well-known designs joined them, none of which is in an examination.
 """
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +23,7 @@ from hessay.detector.alarms import ONE_CLASS
 from hessay.detector.calibration import CleanNull
 from hessay.detector.constants import CLEAN_NULL
 from hessay.detector.plan import Plan
+from hessay.detector.statistics import NOISES
 from hessay.probe import Probe
 
 ALPHA = 0.01
@@ -33,41 +34,64 @@ def measured_row(spec: Spec, cache: Path) -> Row:
     """Train or load one model and measure it."""
     model, inputs, targets, row = build(spec, cache)
     plan = Plan.of(Probe(inputs, targets), alpha=ALPHA, seed=0, progress=None)
-    start = time.process_time()
-    measured = plan.measured(model, spec.key)
-    row["cpu_seconds"] = round(time.process_time() - start, 2)
-    row["agreement"] = round(measured.agreement, 4)
-    row["soft"] = measured.soft_reach is not None
-    row["usual_S"] = round(measured.usual_reach.statistic, 4)
-    row["S"] = round(measured.reach.statistic, 4)
-    row["suspect"] = measured.reach.suspect
-    return row
+    found = plan.measure(model)
+    measured = found.measured
+    row["reasons"] = found.reasons
+    if measured is None:  # one has hardly learnt a class
+        return row | dict.fromkeys(
+            ("noise", "agreement", "soft", "usual_S", "S", "suspect", "leans")
+        )
+    return row | {
+        "noise": round(measured.noise / plan.directions.noise_scale, 4),  # .5, or less: brittle
+        "agreement": round(measured.agreement, 4),
+        "soft": measured.soft_reach is not None,
+        "usual_S": round(measured.usual_reach.statistic, 4),
+        "S": round(measured.reach.statistic, 4),
+        "suspect": measured.reach.suspect,
+        "leans": measured.reach.suspect in measured.favoured,  # explains an alarm
+    }
 
 
 def summary(rows: Sequence[Row]) -> dict[str, Any]:
     """Fit the law and count what it does, beside the usual statistic on the same models."""
-    clean = [row for row in rows if row["soft"] and row["attack"] == "clean"]
+    rows = [row for row in rows if row["S"] is not None]
+    alarming = [row for row in rows if not row["leans"]]
+    clean = [row for row in alarming if row["soft"] and row["attack"] == "clean"]
     null = CleanNull.fit([row["S"] for row in clean], 10)
     lines = {True: null.threshold(ONE_CLASS * ALPHA, 10)}
     lines[False] = CLEAN_NULL.threshold(ONE_CLASS * ALPHA, 10)
-    groups: dict[str, list[int]] = defaultdict(lambda: [0] * 5)
+
+    def count(chosen: Sequence[Row]) -> list[int]:
+        """Count false alarms, clean networks, hits, those of the usual statistic, effective backdoors."""
+        entry = [0] * 5
+        for row in chosen:
+            flagged = row["S"] > lines[row["soft"]] and not row["leans"]
+            if row["attack"] == "clean":
+                entry[0] += flagged
+                entry[1] += 1
+            elif (row["attack_success"] or 0.0) >= 0.5:
+                entry[2] += flagged and row["suspect"] == row["target"]
+                entry[3] += row["usual_S"] > lines[False]
+                entry[4] += 1
+        return entry
+
+    groups: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        flagged = row["S"] > lines[row["soft"]]
-        entry = groups[row["arch"]]
-        if row["attack"] == "clean":
-            entry[0] += flagged
-            entry[1] += 1
-        elif (row["attack_success"] or 0.0) >= 0.5:
-            entry[2] += flagged and row["suspect"] == row["target"]
-            entry[3] += row["usual_S"] > lines[False]
-            entry[4] += 1
+        groups[row["arch"]].append(row)
     return {
         "start": round(null.start, 4),
         "scale": round(null.scale, 4),
         "n_models": null.n_models,
         "threshold": round(lines[True], 4),
-        "false_alarms_clean_hits_usual_hits_effective": dict(groups),
-        "together": [sum(entry[i] for entry in groups.values()) for i in range(5)],
+        "false_alarms_clean_hits_usual_hits_effective": {k: count(v) for k, v in groups.items()},
+        "together": count(rows),
+        "brittle": count([row for row in rows if row["noise"] < NOISES[0]]),
+        "plain": count([row for row in rows if not row["soft"]]),
+        "alarms_explained_by_leaning": [
+            f"{row['arch']} {row['attack']}"
+            for row in rows
+            if row["leans"] and row["S"] > lines[row["soft"]]
+        ],
         "clean_largest": sorted((row["S"] for row in clean), reverse=True)[:5],
     }
 

@@ -49,7 +49,8 @@ def reach_test(measured: Measured, n_classes: int, alpha: float, *, share: float
     threshold = null.threshold(weight * alpha, n_classes)
     p_value = null.p_value(reach.statistic, n_classes)
     ratio = math.exp(reach.statistic)
-    usual = "the others" if few else "the median class"
+    soft = measured.soft_reach is not None
+    usual = "the others" if few else "the runners-up" if soft else "the median class"
     held = f"S = {reach.statistic:.3f}, threshold {threshold:.3f}, p = {p_value:.2g}"
     return Test(
         name="reach_spread",

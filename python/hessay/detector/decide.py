@@ -28,7 +28,7 @@ class Test:
     calm: str  # sentence for a model it does not
     source: int | None = None  # class that it leads away from; None where it is any other
     bent: bool = False  # whether it is warps of the picture that lead there
-    vetoed: str = ""  # why an alarm of this test must not count, "" where it may
+    vetoed: str = ""  # another explanation of an alarm of this test, "" where none is known
 
     def rejects(self, alpha: float) -> bool:
         """Whether a clean model is this extreme with probability at most ``weight * alpha``."""
@@ -86,8 +86,8 @@ def decide(tests: Sequence[Test], alpha: float) -> Decision:
     Returns
     -------
     Decision
-        FLAGGED by the test with the smallest adjusted p-value among those that reject, else CLEAN
-        by the first.
+        FLAGGED by the test with the smallest adjusted p-value among those that reject; else
+        INCONCLUSIVE where another explanation vetoes an alarm; else CLEAN by the first.
 
     Source: weighted Bonferroni, Holm 1979, Scand. J. Statist. 6, 65.
     """
@@ -95,5 +95,8 @@ def decide(tests: Sequence[Test], alpha: float) -> Decision:
     if alarms:
         reasons = (*(test.alarm for test in alarms), CAUTION)
         return Decision(Verdict.FLAGGED, alarms[0], reasons)
-    vetoed = tuple(t.vetoed for t in tests if t.vetoed and t.p_value <= t.weight * alpha)
-    return Decision(Verdict.CLEAN, tests[0], tuple(test.calm for test in tests) + vetoed)
+    vetoed = [test for test in tests if test.vetoed and test.p_value <= test.weight * alpha]
+    if vetoed:
+        said = dict.fromkeys(test.vetoed for test in vetoed)
+        return Decision(Verdict.INCONCLUSIVE, vetoed[0], (*said, *(test.alarm for test in vetoed)))
+    return Decision(Verdict.CLEAN, tests[0], tuple(test.calm for test in tests))

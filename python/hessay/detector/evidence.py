@@ -181,7 +181,8 @@ _TITLES = {
 
 
 _SOFT_METHOD = (
-    "S = log of the largest over the median class reach; reach = first^w finite^(1 - w) over its natural "
+    "S = log of the largest class reach over the geometric mean of the runners-up, the upper half of the other "
+    "classes; reach = first^w finite^(1 - w) over its natural "
     "reach sqrt(W_c / D_c) from the data's shape, w = share of predictions that survive the smoothing noise "
     f"less 1/2; finite steps at the length that costs the median class {LEVEL} of its margin: a soft network"
 )

@@ -55,6 +55,7 @@ class Measured:
     agreement: float  # share of predictions that survive the smoothing noise
     backward_passes: int
     caveats: tuple[str, ...]  # what forbids CLEAN, though not FLAGGED
+    favoured: dict[int, str]  # classes the model leans towards: another explanation of an alarm
     architecture: str  # digest of the model's build
     kind: Kind  # which decides the law of S
     log_pairs: NDArray[np.float64] | None  # (C, C): log reach of each pair; None where not measured
@@ -182,6 +183,7 @@ def measure(
         jacobians.agreement,
         jacobians.passes + refined.passes + (0 if warps is None else warps.passes),
         caveats,
+        validity.favoured(line.logits, _targets(probe, len(slopes.reach))),
         own_architecture(model),
         kind if kind != "soft" or enough else "plain",
         pair_reach(jacobians, directions) if enough else None,

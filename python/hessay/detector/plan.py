@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -190,6 +190,14 @@ class Plan:
 
     def tests(self, measured: Measured, references: ReferenceTable | None) -> tuple[Test, ...]:
         """Build the tests a measured model has to pass, the main one first."""
+        return tuple(
+            replace(test, vetoed=measured.favoured[test.suspect])
+            if test.suspect in measured.favoured and test.name != "reference_rank"
+            else test
+            for test in self._tests(measured, references)
+        )
+
+    def _tests(self, measured: Measured, references: ReferenceTable | None) -> tuple[Test, ...]:
         n_classes = len(measured.reach.log_ratio)
         if references is not None and references.n_classes != n_classes:
             raise ArgumentError(

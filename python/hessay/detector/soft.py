@@ -9,11 +9,13 @@ one that keeps fewer than 83 % of its predictions under the smoothing noise, is 
                 it was not fitted to; drop_c(0) = 0, linear between the lengths that were tried
     r*          median_c drop_c(r*) = 0.75, or the longest step where none reaches that far
     reach_c   = first_c^w (drop_c(r*) / r*)^(1 - w) / nature_c,   w = max(0, a - 1/2)
+    S         = log(largest reach) - mean of log(reach) over the runners-up
 
 with first_c = |Q M_c| / m_c and a the share of predictions that survive. Steps are compared where they
-tell classes apart best, and slopes count for what noise leaves of the network. S is the spread of these
-reaches; over clean soft networks it has a law of its own. Beside references a class is compared by the
-usual reach.
+tell classes apart best, and slopes count for what noise leaves of the network. The runners-up are the upper
+half of the other classes: where noise overthrows a network, several of its classes are easily reached, and
+one more of them is nothing unusual, however far the median is. Over clean soft networks S has a law of its
+own. Beside references a class is compared by the usual reach.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hessay.detector.statistics import FINITE_FLOOR, ClassReach, log_ratios
+from hessay.detector.statistics import FINITE_FLOOR, ClassReach
 from hessay.hessian.perturbation import RefinedDirections
 
 SOFT_AGREEMENT = 0.83  # predictions that survive the usual noise; fewer are a soft network's
@@ -43,14 +45,13 @@ def level_reach(usual: ClassReach, refined: RefinedDirections, agreement: float)
     Returns
     -------
     ClassReach
-        ``finite`` is drop_c(r*) / r*, at least 0.05 of its median; S = 0 where a slope is 0 and
-        counts.
+        ``finite`` is drop_c(r*) / r*, at least 0.05 of its median; S = 0 where the largest reaches are 0.
     """
     length, drop = level_drop(refined.margin_drop, np.asarray(refined.radii))
     finite = np.maximum(drop, FINITE_FLOOR * np.median(drop)) / length
     weight = max(0.0, agreement - 0.5)
     reach = usual.first_order**weight * finite ** (1.0 - weight) / usual.nature
-    log_ratio = log_ratios(reach)
+    log_ratio = over_runners_up(reach)
     suspect = int(np.argmax(log_ratio))
     return ClassReach(
         usual.first_order,
@@ -61,6 +62,27 @@ def level_reach(usual: ClassReach, refined: RefinedDirections, agreement: float)
         float(log_ratio[suspect]),
         suspect,
     )
+
+
+def over_runners_up(reach: NDArray[np.float64]) -> NDArray[np.float64]:
+    """log(reach_c / the geometric mean of the runners-up), (C,); 0 where a reach or that mean is 0.
+
+    Parameters
+    ----------
+    reach : (C,) float64, >= 0, C >= 3
+        The runners-up are the upper half of the classes after the largest, C // 2 of them.
+
+    Examples
+    --------
+    >>> over_runners_up(np.exp([0.1, 1.0, 0.2, 0.3, -5.0]))
+    array([-0.15,  0.75, -0.05,  0.05, -5.25])
+    """
+    log_ratio = np.zeros(len(reach))
+    runners_up = np.sort(reach)[::-1][1 : 1 + len(reach) // 2]
+    if bool((runners_up > 0.0).all()):
+        usual = float(np.exp(np.log(runners_up).mean()))
+        np.log(reach / usual, out=log_ratio, where=reach > 0.0)
+    return log_ratio
 
 
 def level_drop(

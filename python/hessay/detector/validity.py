@@ -22,6 +22,7 @@ _RARE = (
 )
 _ENOUGH_OFF_DATA = 0.6  # of the dimensions of a feature vector; pictures leave more
 ENOUGH_LEFT = 32  # dimensions off the data: the length of a random vector is then within an eighth
+FAVOURED = 2.0  # times as many probes predicted as a class as labelled so: a short way into it needs no backdoor
 MAX_SHARE = (
     0.5  # of the probes predicted as one class; of two or three classes, 1.5 times its fair share
 )
@@ -168,6 +169,38 @@ def unusable_logits(
     return tuple(reasons)
 
 
+def favoured(logits: NDArray[np.float64], targets: NDArray[np.int64] | None) -> dict[int, str]:
+    """Explain alarms for classes that the model answers far more often than it should.
+
+    A network that was stopped in a bad moment, or trained on classes in unequal numbers, leans towards a class: the
+    margins to it are small, and it is reached easily without any backdoor. In the tuning population the suspect of an
+    effective backdoor is predicted at most 1.98 times as often as it is labelled.
+
+    Parameters
+    ----------
+    logits : (n, C) float64
+    targets : (n,) int64 or None
+
+    Returns
+    -------
+    dict
+        Class to sentence; empty without targets.
+    """
+    if targets is None:
+        return {}
+    n_classes = logits.shape[1]
+    predicted = np.bincount(logits.argmax(axis=1), minlength=n_classes)
+    labelled = np.bincount(targets, minlength=n_classes)
+    return {
+        int(c): (
+            f"{predicted[c]} probes are predicted as class {c}, and {labelled[c]} are labelled so: the model leans "
+            "towards this class, which is a short way into it without any backdoor; scan a model that is trained "
+            "to the end on classes in equal numbers, or give references trained like it"
+        )
+        for c in np.flatnonzero((labelled > 0) & (predicted > FAVOURED * labelled))
+    }
+
+
 def degenerate(
     jacobians: ClassJacobians, directions: PrincipalDirections, slopes: Slopes
 ) -> tuple[str, ...]:
@@ -207,11 +240,15 @@ def degenerate(
 
 
 def brittle(noise: float, usual: float) -> tuple[str, ...]:
-    """Caveat for a model that was smoothed with less noise than usual, if it was."""
-    if noise >= usual:
+    """Caveat for a model that was smoothed with less than half the usual noise, if it was.
+
+    Half of it is what some clean networks with normalisation need, and the law of soft networks holds them; no clean
+    network of the tuning population needs less.
+    """
+    if noise >= 0.5 * usual * (1.0 - 1e-9):
         return ()
     caveat = (
-        f"the usual smoothing noise overthrows most predictions, {noise:.3g} was used instead of "
+        f"half the usual smoothing noise still overthrows most predictions, {noise:.3g} was used instead of "
         f"{usual:.3g}: brittle networks hide slopes, so that nothing found is no clearance"
     )
     return (caveat,)
