@@ -13,6 +13,7 @@ import hessay
 from detection import ARCH, TARGET, Around, Nets, siblings
 from hessay import attacks, training
 from hessay.detector import spectrum_summary
+from hessay.detector.suspects import find_suspects
 from hessay.detector.validity import probes_needed, too_large
 from hessay.errors import ArgumentError, ModelError, NonFinite, ProbeError
 from hessay.report import Report
@@ -193,6 +194,11 @@ def test_leaning_towards_a_class_explains_an_alarm(nets: Nets) -> None:
     assert report.verdict is Verdict.INCONCLUSIVE
     assert f"as class 6, and {labelled} are labelled so" in report.reasons[0]
     assert "stands out" not in report.reasons[0]
+    for given in (report, None):  # nor is it suspicious to what ranks samples or repairs
+        suspects = find_suspects(leaning(2.3), data, report=given, classes=[6, 7])
+        assert suspects[0].p_value == 1.0
+        assert suspects[0].log_ratio == pytest.approx(report.classes[6].log_ratio)
+        assert suspects[1].p_value <= 1.0
     # Without labels nothing tells that it leans, and up to twice is within what backdoors do.
     for model, probe in ((leaning(2.3), nets.inputs), (leaning(1.7), data)):
         report = hessay.scan(model, probe, alpha=0.5)

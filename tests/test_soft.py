@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from hessay.detector.alarms import ONE_CLASS, comparable_statistic
 from hessay.detector.constants import CLEAN_NULL, PROFILE_NULL, SOFT_NULL, SOFT_WARP_NULL
 from hessay.detector.measure import Measured
 from hessay.detector.plan import Plan
-from hessay.detector.soft import LEVEL, SOFT_AGREEMENT, level_drop, level_reach
+from hessay.detector.soft import LEVEL, SOFT_AGREEMENT, level_drop, level_reach, over_runners_up
 from hessay.detector.statistics import ClassReach
 from hessay.detector.warp_alarm import WARPS
 from hessay.hessian.perturbation import RefinedDirections
@@ -146,6 +147,29 @@ def test_slopes_count_for_what_noise_leaves() -> None:
     assert gaps[1.0] == pytest.approx(0.5 * expected, abs=1e-12)
 
 
+@given(
+    st.lists(st.floats(0.01, 100.0), min_size=4, max_size=12, unique=True), st.floats(0.01, 100.0)
+)
+def test_the_largest_is_held_against_the_upper_half_of_the_others(
+    reaches: list[float], unit: float
+) -> None:
+    found = over_runners_up(np.array(reaches))
+    others = sorted(reaches)[:-1]
+    after = others[-(len(reaches) // 2) :]
+    assert found.max() == pytest.approx(math.log(max(reaches)) - np.log(after).mean(), abs=1e-9)
+    assert np.exp(found - found.max()) == pytest.approx(np.array(reaches) / max(reaches))
+    assert over_runners_up(unit * np.array(reaches)) == pytest.approx(found, abs=1e-9)
+    # However much harder the hardest class gets, nothing stands out more.
+    harder = np.array(reaches)
+    harder[harder.argmin()] *= 1e-3
+    assert over_runners_up(harder).max() == pytest.approx(found.max(), abs=1e-9)
+
+
+def test_without_runners_up_nothing_stands_out() -> None:
+    assert np.array_equal(over_runners_up(np.array([3.0, 1.0, 0.0, 0.0])), np.zeros(4))
+    assert over_runners_up(np.array([3.0, 1.0, 1.0, 0.0]))[3] == 0.0
+
+
 # Inside a scan.
 
 
@@ -211,8 +235,16 @@ def test_the_law_is_that_of_the_committed_population() -> None:
         fitted["scale"],
         fitted["n_models"],
     )
-    soft = [row for row in document["models"] if row["soft"] and row["attack"] == "clean"]
+    clean = [row for row in document["models"] if row["soft"] and row["attack"] == "clean"]
+    soft = [row for row in clean if not row["leans"]]
     line = SOFT_NULL.threshold(ONE_CLASS * 0.01, 10)
     alarms = sum(row["S"] > line for row in soft)
     assert len(soft) == SOFT_NULL.n_models
     assert alarms <= stats.binom.isf(0.01, len(soft), 0.01)
+
+
+def test_leaning_explains_no_effective_backdoor_of_the_population() -> None:
+    rows = json.loads(POPULATION.read_text("utf-8"))["models"]
+    leaning = [row for row in rows if row["leans"]]
+    assert {row["attack"] for row in leaning} >= {"clean"}
+    assert all(row["attack"] == "clean" or row["attack_success"] < 0.5 for row in leaning)

@@ -183,7 +183,7 @@ def measure(
         jacobians.agreement,
         jacobians.passes + refined.passes + (0 if warps is None else warps.passes),
         caveats,
-        validity.favoured(line.logits, _targets(probe, len(slopes.reach))),
+        validity.favoured(jacobians.counts, class_targets(probe, len(slopes.reach))),
         own_architecture(model),
         kind if kind != "soft" or enough else "plain",
         pair_reach(jacobians, directions) if enough else None,
@@ -229,7 +229,7 @@ def _linearised(
     tensor = logits_of(model, probe.inputs)
     check_repeatable(model, probe.inputs, tensor)
     logits: NDArray[np.float64] = tensor.numpy()
-    targets = _targets(probe, logits.shape[1])
+    targets = class_targets(probe, logits.shape[1])
     accuracy = None if targets is None else float((logits.argmax(axis=1) == targets).mean())
     reasons += validity.too_small(probe.n, validity.distinct(flat), logits.shape[1])
     reasons += validity.too_large(logits.shape[1], probe.d)
@@ -282,7 +282,8 @@ def input_range(probe: Probe) -> tuple[float, float]:
     return float(probe.inputs.min()), float(probe.inputs.max())
 
 
-def _targets(probe: Probe, n_classes: int) -> NDArray[np.int64] | None:
+def class_targets(probe: Probe, n_classes: int) -> NDArray[np.int64] | None:
+    """Return the class numbers of the probe on the host, (n,); None without targets."""
     classes = probe.class_numbers
     if classes is None:
         return None

@@ -11,9 +11,16 @@ from numpy.typing import NDArray
 from hessay.detector.alarms import reach_null
 from hessay.detector.constants import OWN_PROFILE_NULL, PROFILE_NULL
 from hessay.detector.kinds import Kind, told_kind
-from hessay.detector.measure import input_range, measure, slopes_alone, some_inputs
+from hessay.detector.measure import (
+    class_targets,
+    input_range,
+    measure,
+    slopes_alone,
+    some_inputs,
+)
 from hessay.detector.plan import Plan
 from hessay.detector.statistics import STEP_PROBES, Slopes
+from hessay.detector.validity import favoured
 from hessay.detector.warp import takes_warps, warp_radius
 from hessay.detector.warp_alarm import WARPS, warp_test
 from hessay.errors import ArgumentError
@@ -156,9 +163,12 @@ class _Known:
     kind: Kind
     bent_to: int | None  # class that warps lead to most; None where not measured
     bent_p_value: float  # of W
+    favoured: dict[int, str]  # classes the model leans towards, which explains their reach
 
     def p_value(self, c: int) -> float:
-        """Weighted Bonferroni over the reach of class c and, where c is the one, over warps."""
+        """Weighted Bonferroni over the reach of class c and, where c is the one, over warps; 1 where it leans there."""
+        if c in self.favoured:
+            return 1.0
         n_classes = len(self.log_ratio)
         of_reach = reach_null(n_classes, self.kind).p_value(float(self.log_ratio[c]), n_classes)
         if self.bent_to is None:
@@ -177,16 +187,21 @@ def _known(model: Model, plan: Plan, report: Report | None, seed: int) -> _Known
     """Measure slopes and reaches, or take from its report what most of the time goes into."""
     probe = plan.probe
     if report is not None and _describes(report, model, probe.digest):
+        targets = class_targets(probe, len(report.classes))
         slopes = slopes_alone(model, probe, plan.flat, plan.directions, seed)
         if isinstance(slopes, tuple):
             raise _undefined(slopes)
         bent = next((e for e in report.evidence if e.name == "warp_reach"), None)
+        leans = favoured(np.array([row.count for row in report.classes]), targets)
+        # A rank among networks trained like the model has the last word.
+        leans = {c: said for c, said in leans.items() if c != report.flagged_class}
         return _Known(
             slopes,
             np.array([row.log_ratio for row in report.classes]),
             told_kind(report.settings),
             None if bent is None else bent.flagged_class,
             1.0 if bent is None or bent.p_value is None else bent.p_value,
+            leans,
         )
     found = measure(model, probe, plan.flat, plan.directions, seed)
     if found.measured is None:
@@ -199,6 +214,7 @@ def _known(model: Model, plan: Plan, report: Report | None, seed: int) -> _Known
         measured.kind,
         None if test is None else test.suspect,
         1.0 if test is None else test.p_value,
+        measured.favoured,
     )
 
 
@@ -233,7 +249,7 @@ def _in_order(known: _Known, report: Report | None, at_least: int) -> list[int]:
         first = bent
     else:
         first = by_suspicion[:1]
-    above = [c for c in by_suspicion if value[c] > line]
+    above = [c for c in by_suspicion if value[c] > line and c not in known.favoured]
     sure = list(dict.fromkeys([*first, *above]))
     more = [c for c in dict.fromkeys([*bent, *by_suspicion]) if c not in sure]
     return sure + more[: max(0, at_least - len(sure))]

@@ -169,7 +169,7 @@ def unusable_logits(
     return tuple(reasons)
 
 
-def favoured(logits: NDArray[np.float64], targets: NDArray[np.int64] | None) -> dict[int, str]:
+def favoured(predicted: NDArray[np.int64], targets: NDArray[np.int64] | None) -> dict[int, str]:
     """Explain alarms for classes that the model answers far more often than it should.
 
     A network that was stopped in a bad moment, or trained on classes in unequal numbers, leans towards a class: the
@@ -178,7 +178,8 @@ def favoured(logits: NDArray[np.float64], targets: NDArray[np.int64] | None) -> 
 
     Parameters
     ----------
-    logits : (n, C) float64
+    predicted : (C,) int64
+        Probes predicted as each class.
     targets : (n,) int64 or None
 
     Returns
@@ -188,9 +189,7 @@ def favoured(logits: NDArray[np.float64], targets: NDArray[np.int64] | None) -> 
     """
     if targets is None:
         return {}
-    n_classes = logits.shape[1]
-    predicted = np.bincount(logits.argmax(axis=1), minlength=n_classes)
-    labelled = np.bincount(targets, minlength=n_classes)
+    labelled = np.bincount(targets, minlength=len(predicted))
     return {
         int(c): (
             f"{predicted[c]} probes are predicted as class {c}, and {labelled[c]} are labelled so: the model leans "
