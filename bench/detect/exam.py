@@ -25,6 +25,7 @@ from hessay.detector.kinds import REACH_NULL, warp_null
 from hessay.detector.measure import Measurement
 from hessay.detector.plan import Plan
 from hessay.detector.reference_table import ReferenceTable
+from hessay.detector.suspects import ReachUndefined
 from hessay.probe import Probe
 from hessay.reference_models import ReferenceModels
 from hessay.references import train_references
@@ -187,7 +188,10 @@ def _rank(spec: Spec, model: nn.Module, probe: Probe, folder: Path, row: Row) ->
     clean = row["attack"] == "clean"
     if not clean and not _one_target(row):
         return None
-    ranking, _, rows, spent = _ranking(spec, model, probe, folder)
+    try:
+        ranking, _, rows, spent = _ranking(spec, model, probe, folder)
+    except ReachUndefined:  # the scan is INCONCLUSIVE for the same reason: nothing found
+        return _unranked(spec, clean=clean)
     chosen, truth = set(ranking.selected(FDR).tolist()), set(rows.tolist())
     said: Row = {
         "classes": [one.index for one in ranking.classes if one.passes(ALPHA)],
@@ -208,6 +212,14 @@ def _rank(spec: Spec, model: nn.Module, probe: Probe, folder: Path, row: Row) ->
         "found": len(chosen & truth),
         "poisoned": len(truth),
     }
+
+
+def _unranked(spec: Spec, *, clean: bool) -> Row:
+    said: Row = {"classes": [], "by_data": [], "way": None, "selected": 0, "cpu_seconds": 0.0}
+    if clean:
+        return said
+    poisoned = len(training_set(spec, training_rows(spec))[1])
+    return said | {"recall": 0.0, "false": 0, "found": 0, "poisoned": poisoned}
 
 
 def _repair(spec: Spec, model: nn.Module, probe: Probe, folder: Path, row: Row) -> Row | None:
