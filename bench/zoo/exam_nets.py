@@ -1,4 +1,4 @@
-"""Architectures of the examination alone: no constant was ever chosen on a network of these kinds."""
+"""Architectures of the examination alone: no constant was ever fitted to a network of these kinds."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class ClassEvidence:
     index: int  # class index, >= 0
     count: int  # probes predicted as this class, >= 0
     reach: float  # inverse first-order distance of the probe to this class, 1 / input, >= 0
-    log_ratio: float  # log(reach / median reach), dimensionless
+    log_ratio: float  # log(reach / usual reach), dimensionless: usual is the median, or as the statistic has it
     deviation: float | None  # z from the class profile of clean references; None without them
     refined_flip_rate: float | None  # share of other probes one refined step sends here, [0, 1]
 

@@ -91,7 +91,7 @@ class ClassReach:
     reach: NDArray[
         np.float64
     ]  # (C,): the two, sqrt(first_order * finite) unless soft, over nature, 1 / input
-    log_ratio: NDArray[np.float64]  # (C,): log(reach / median); 0 where not defined
+    log_ratio: NDArray[np.float64]  # (C,): log(reach / usual); 0 where not defined
     statistic: float  # S = max log_ratio, dimensionless
     suspect: int  # the class where it is reached
 

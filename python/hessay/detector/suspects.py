@@ -55,7 +55,7 @@ class Suspect:
     """One class that is reached too easily."""
 
     index: int  # class number
-    log_ratio: float  # log(reach / median reach), dimensionless
+    log_ratio: float  # log(reach / usual reach), dimensionless
     kind: Kind  # of network, which decides the law of log_ratio
     slope: NDArray[np.float64]  # (d,): Q M_c, logits / input
     perturbation: NDArray[np.float64]  # (R, d): best universal perturbations, input units
@@ -159,7 +159,7 @@ class _Known:
     """What was measured on the model, now or when its report was written."""
 
     slopes: Slopes
-    log_ratio: NDArray[np.float64]  # (C,): log(reach / median)
+    log_ratio: NDArray[np.float64]  # (C,): log(reach / usual)
     kind: Kind
     bent_to: int | None  # class that warps lead to most; None where not measured
     bent_p_value: float  # of W

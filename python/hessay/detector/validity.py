@@ -173,8 +173,8 @@ def favoured(predicted: NDArray[np.int64], targets: NDArray[np.int64] | None) ->
     """Explain alarms for classes that the model answers far more often than it should.
 
     A network that was stopped in a bad moment, or trained on classes in unequal numbers, leans towards a class: the
-    margins to it are small, and it is reached easily without any backdoor. In the tuning population the suspect of an
-    effective backdoor is predicted at most 1.98 times as often as it is labelled.
+    margins to it are small, and it is reached easily without any backdoor. Twice was chosen with the networks of
+    bench/zoo/soft.py in view, so that no effective backdoor among them is explained: in sample by construction.
 
     Parameters
     ----------
@@ -194,7 +194,7 @@ def favoured(predicted: NDArray[np.int64], targets: NDArray[np.int64] | None) ->
         int(c): (
             f"{predicted[c]} probes are predicted as class {c}, and {labelled[c]} are labelled so: the model leans "
             "towards this class, which is a short way into it without any backdoor; scan a model that is trained "
-            "to the end on classes in equal numbers, or give references trained like it"
+            "to the end on classes in equal numbers"
         )
         for c in np.flatnonzero((labelled > 0) & (predicted > FAVOURED * labelled))
     }
@@ -242,7 +242,7 @@ def brittle(noise: float, usual: float) -> tuple[str, ...]:
     """Caveat for a model that was smoothed with less than half the usual noise, if it was.
 
     Half of it is what some clean networks with normalisation need, and the law of soft networks holds them; no clean
-    network of the tuning population needs less.
+    network of bench/zoo/soft.py needs less.
     """
     if noise >= 0.5 * usual * (1.0 - 1e-9):
         return ()

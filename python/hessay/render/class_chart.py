@@ -46,7 +46,7 @@ def class_bars(report: Report) -> ClassBars | None:
         kind, values = "reach", [(item, item.log_ratio) for item in classes]
         limit = _limit(report, "reach_spread")
         limit = _same_as_statistic(report, values) if limit is None else limit
-        axis = "log(reach / median reach), dimensionless"
+        axis = "log(reach / usual reach), dimensionless"
     if len(values) > _MOST_BARS:
         values = sorted(values, key=lambda pair: (-pair[1], pair[0].index))[:_MOST_BARS]
     return ClassBars(kind, tuple(values), len(classes), limit, axis)

@@ -132,7 +132,7 @@ def _strongest(report: Report) -> list[ClassEvidence]:
 
 def _class_title(report: Report, shown: list[ClassEvidence]) -> str:
     which = "Classes" if len(shown) == len(report.classes) else f"The {len(shown)} first classes"
-    return f"{which} by how easily inputs are pushed into them, log(reach / median)"
+    return f"{which} by how easily inputs are pushed into them, log(reach / usual)"
 
 
 def _bars(report: Report, shown: list[ClassEvidence]) -> list[tuple[str, str, str]]:
