@@ -1,10 +1,10 @@
 """Examine the detector on models it was not tuned on, and set it beside the published defences.
 
-    python bench/bench_detect.py --exam [--draw 2] [--only TEXT] [--jobs 2] [--cache DIR] [--phases scan own rank repair repair_data]
-    python bench/bench_detect.py --compare [--draw 2] [--only mlp-784-256] [--count 10] [--cache DIR]
+    python bench/bench_detect.py --exam [--draw 4] [--only TEXT] [--jobs 2] [--cache DIR] [--phases scan own rank repair repair_data]
+    python bench/bench_detect.py --compare [--draw 4] [--only mlp-784-256] [--count 10] [--cache DIR]
 
 --exam trains the population of bench/zoo/examination.py, scans every model without references and
-with eight networks trained on a holdout, ranks the training samples of clean and of effectively poisoned ones,
+with eight networks trained on a holdout (phase "own", where asked for: of its own architecture), ranks the training samples of clean and of effectively poisoned ones,
 repairs the latter from the probe alone and with the samples that were selected, prints the table and, when the population is whole, writes bench/zoo/examination-DRAW.json.
 Resumable: weights and rows are kept in the cache, one file a model. ``--only nets-attention`` examines
 one architecture in some minutes. --compare is bench/detect/compare.py.
@@ -29,7 +29,7 @@ from examination import DRAWS, examination
 from population import Spec
 
 from detect import compare
-from detect.exam import PHASES, Row, row_of
+from detect.exam import PHASES, USUAL, Row, row_of
 from detect.table import show
 from hvp.stamp import stamp
 
@@ -57,11 +57,11 @@ def main() -> None:
         return
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--exam", action="store_true", required=True)
-    parser.add_argument("--draw", type=int, choices=sorted(DRAWS), default=2)
+    parser.add_argument("--draw", type=int, choices=sorted(DRAWS), default=max(DRAWS))
     parser.add_argument("--only", default="", help="part of the models' file names")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--cache", type=Path, default=Path("build/zoo"))
-    parser.add_argument("--phases", nargs="+", choices=PHASES, default=list(PHASES))
+    parser.add_argument("--phases", nargs="+", choices=PHASES, default=list(USUAL))
     options = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     every = list(examination(options.draw))

@@ -109,6 +109,31 @@ def test_dots_are_five_white_pixels_of_all_channels(shape: tuple[int, ...]) -> N
     assert len(places) == 10
 
 
+@pytest.mark.parametrize("shape", [(8, 8), (28, 27), (3, 20, 17)], ids=str)
+def test_a_checker_brightens_every_second_pixel(shape: tuple[int, ...]) -> None:
+    dark = torch.zeros(1, *shape)
+    first = set()
+    for seed in range(10):
+        plane = make_trigger("checker", shape, seed).apply(dark)[0].reshape(-1, *shape[-2:])
+        height = 0.1 if min(shape[-2:]) >= 16 else 0.3
+        assert torch.equal(plane, plane[:1].expand_as(plane))
+        # Neighbours along a side differ, those along a diagonal do not.
+        for axis in (-1, -2):
+            steps = plane.diff(dim=axis).abs()
+            assert torch.allclose(steps, torch.full_like(steps, height))
+        assert torch.equal(plane[:, 1:, 1:], plane[:, :-1, :-1])
+        first.add(float(plane[0, 0, 0]) > 0.0)
+    assert first == {True, False}
+
+
+def test_a_filter_maps_every_tone_to_a_brighter_one_with_less_contrast() -> None:
+    tones = torch.linspace(0.0, 1.0, 49).reshape(1, 7, 7)
+    washed = make_trigger("filter", (7, 7), SEED).apply(tones).flatten()
+    assert float(washed[0]) == pytest.approx(0.3)
+    assert float(washed[-1]) == pytest.approx(1.0)
+    assert torch.allclose(washed.diff(), torch.full((48,), 0.7 / 48), atol=1e-6)
+
+
 @pytest.mark.parametrize("shape", [(8, 8), (28, 28), (3, 20, 12)], ids=str)
 def test_faint_noise_is_small_and_of_low_frequency(shape: tuple[int, ...]) -> None:
     grey = torch.full((1, *shape), 0.5)

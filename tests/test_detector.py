@@ -178,33 +178,54 @@ def test_a_model_that_needs_half_the_noise_is_judged_by_the_law_of_soft_ones(net
     assert report.verdict is Verdict.CLEAN
 
 
+def leaning(nets: Nets, base: nn.Module, c: int, times: float) -> nn.Module:
+    """Raise the logit of class c until it is predicted that many times as often as it is labelled."""
+    labelled = int((nets.targets == c).sum())
+    with torch.no_grad():
+        logits = base(nets.inputs)
+    gaps, _ = (logits.amax(dim=1) - logits[:, c]).sort()
+    offset = float(gaps[int(times * labelled)]) * torch.eye(10)[c]
+    return Around(base, after=lambda z: z + offset)
+
+
 def test_leaning_towards_a_class_explains_an_alarm(nets: Nets) -> None:
-    labelled = int((nets.targets == 6).sum())
-
-    def leaning(times: float) -> nn.Module:
-        """Raise the logit of class 6 until it is predicted that many times as often as it is labelled."""
-        with torch.no_grad():
-            logits = nets.clean(nets.inputs)
-        gaps, _ = (logits.amax(dim=1) - logits[:, 6]).sort()
-        offset = float(gaps[int(times * labelled)]) * torch.eye(10)[6]
-        return Around(nets.clean, after=lambda z: z + offset)
-
     data = (nets.inputs, nets.targets)
-    report = hessay.scan(leaning(2.3), data, alpha=0.5)
+    leans = leaning(nets, nets.clean, 6, 2.3)
+    report = hessay.scan(leans, data, alpha=0.5)
     assert report.verdict is Verdict.INCONCLUSIVE
-    assert f"as class 6, and {labelled} are labelled so" in report.reasons[0]
+    assert f"as class 6, and {int((nets.targets == 6).sum())} are labelled so" in report.reasons[0]
     assert "stands out" not in report.reasons[0]
     for given in (report, None):  # nor is it suspicious to what ranks samples or repairs
-        suspects = find_suspects(leaning(2.3), data, report=given, classes=[6, 7])
-        assert suspects[0].p_value == 1.0
+        suspects = find_suspects(leans, data, report=given, classes=[6, 7])
+        assert suspects[0].p_value > 0.5
         assert suspects[0].log_ratio == pytest.approx(report.classes[6].log_ratio)
         assert suspects[1].p_value <= 1.0
     # Without labels nothing tells that it leans, and up to twice is within what backdoors do.
-    for model, probe in ((leaning(2.3), nets.inputs), (leaning(1.7), data)):
+    for model, probe in ((leans, nets.inputs), (leaning(nets, nets.clean, 6, 1.7), data)):
         report = hessay.scan(model, probe, alpha=0.5)
         assert (report.verdict, report.flagged_class) == (Verdict.FLAGGED, 6)
     # Another class that stands out is not explained.
     assert hessay.scan(nets.poisoned, data).verdict is Verdict.FLAGGED
+
+
+def test_leaning_explains_no_more_than_its_part_of_an_alarm(nets: Nets) -> None:
+    data = (nets.inputs, nets.targets)
+    leans = leaning(nets, nets.poisoned, TARGET, 2.3)
+    report = hessay.scan(leans, data)
+    assert (report.verdict, report.flagged_class) == (Verdict.FLAGGED, TARGET)
+    assert report.statistic is not None
+    assert report.threshold is not None
+    count = int((leans(nets.inputs).argmax(dim=1) == TARGET).sum())
+    left = report.statistic - np.log(count / int((nets.targets == TARGET).sum()))
+    assert (
+        f"leaves {left:.3f} of log(reach / usual), threshold {report.threshold:.3f}"
+        in report.reasons[0]
+    )
+    (alone,) = find_suspects(leans, data)
+    (told,) = find_suspects(leans, data, report=report)
+    assert (alone.index, told.index) == (TARGET, TARGET)
+    # Without the report the leaning counts, once it is flagged it does not.
+    assert told.p_value < alone.p_value < 0.01
 
 
 @pytest.mark.parametrize("module", [nn.Dropout(0.2), nn.BatchNorm1d(64)])

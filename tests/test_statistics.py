@@ -10,10 +10,10 @@ from torch import Tensor, nn
 import hessay
 from detection import SEED, TARGET, Around, Nets
 from hessay.detector import decide as decisions
-from hessay.detector import validity
 from hessay.detector.alarms import reach_test
 from hessay.detector.calibration import CleanNull, conformal_rank
 from hessay.detector.constants import CLEAN_NULL
+from hessay.detector.leaning import leanings
 from hessay.detector.plan import Plan
 from hessay.detector.statistics import first_order, natural_reach, principal_directions
 from hessay.errors import ArgumentError, NonFinite
@@ -218,15 +218,16 @@ def test_the_strongest_alarm_decides_and_a_veto_is_told() -> None:
     assert "not carried out" in vetoed.reasons
 
 
-def test_a_class_is_favoured_beyond_twice_its_labels() -> None:
+def test_a_model_leans_towards_a_class_beyond_twice_its_labels() -> None:
     targets = np.repeat(np.arange(4), [10, 10, 20, 0])
     answers = np.repeat(np.arange(4), [10, 20, 5, 5])
     for moved, expected in ((0, set()), (1, {1})):  # 20 of 10 is not beyond twice, 21 is
         now = answers.copy()
         now[:moved] = 1
-        found = validity.favoured(np.bincount(now, minlength=4), targets)
+        found = leanings(np.bincount(now, minlength=4), targets)
         assert set(found) == expected
-        assert all(
-            f"{20 + moved} probes" in said and "10 are labelled" in said for said in found.values()
-        )
-        assert validity.favoured(np.bincount(now, minlength=4), None) == {}
+        for lean in found.values():
+            assert f"{20 + moved} probes" in lean.explanation
+            assert "10 are labelled" in lean.explanation
+            assert math.exp(lean.excess) == pytest.approx((20 + moved) / 10)
+        assert leanings(np.bincount(now, minlength=4), None) == {}

@@ -1,6 +1,6 @@
 """Compare hessay with the published defences on models whose truth is known.
 
-    python bench/detect/compare.py [--draw 2] [--only mlp-784-256] [--count 10] [--cache DIR]
+    python bench/detect/compare.py [--draw 4] [--only mlp-784-256] [--count 10] [--cache DIR]
         [--contenders NAME ...] [--json FILE]
 
 Takes clean and poisoned models of the tuning zoo, or of a draw of the examination (trains what the cache does not hold), and prints,

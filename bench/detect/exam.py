@@ -38,6 +38,7 @@ EFFECTIVE = 0.5  # attack success from which a poisoned model counts
 N_REFERENCES = 8
 MOST_SUSPECTS = 100  # handed to a repair, the most suspicious first
 PHASES = ("scan", "own", "rank", "repair", "repair_data")
+USUAL = tuple(phase for phase in PHASES if phase != "own")
 UNSEEN = slice(2000, 8000)  # test pictures on which accuracy and attack success are measured
 
 

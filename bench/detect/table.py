@@ -46,6 +46,7 @@ def show(rows: Sequence[Row]) -> None:
     for mode, (phase, *_) in MODES.items():
         if all(phase in row for row in rows):
             _models(mode, clean, hit, together)
+    _attacks(hit)
     _data([r for r in clean if r.get("rank")], [r for r in hit if r.get("rank")])
     _ranking([row for row in hit if row.get("rank")])
     _repairs("repair", "repair from the probe alone", hit)
@@ -87,6 +88,19 @@ def _models(mode: str, clean: Sequence[Row], hit: Sequence[Row], together: Seque
         print(
             f"all-to-all, effective: hits {interval(found, len(working))}, whole map named {named}"
         )
+
+
+def _attacks(hit: Sequence[Row]) -> None:
+    """Print the hits of each attack, from the model alone and with its training data."""
+    print(f"\n{'':10} effective   hits, no references   8 trained references   and training data")
+    for attack in dict.fromkeys(row["attack"] for row in hit):
+        mine = [row for row in hit if row["attack"] == attack]
+        found = [
+            sum(r["scan"][m]["verdict"] == "FLAGGED" for r in mine) for m in MODES if m != "own"
+        ]
+        ranked = [r for r in mine if r.get("rank")]
+        by_data = str(sum(r["target"] in r["rank"]["classes"] for r in ranked)) if ranked else "-"
+        print(f"{attack:10} {len(mine):<11} {found[0]:<21} {found[1]:<22} {by_data}")
 
 
 def _data(clean: Sequence[Row], hit: Sequence[Row]) -> None:

@@ -1,10 +1,11 @@
 """The examinations: each written down before any of its models was trained, and drawn once.
 
 Other seeds than the tuning population, four architectures that are not in it, and attacks that are not in
-it (warp, line, faint; ramp and dots in the third draw). Nothing is fitted to these models. The first draw found
+it (warp, line, faint; ramp and dots in the third draw, checker and filter in the fourth). Nothing is fitted to these models. The first draw found
 that networks with attention are missed; two of its architectures are tuned on since, and the second draw has
 two others in their place. What was built on its misses is examined by the third, of which no other draw has
 the unseen architectures or the attacks ramp and dots. Its false alarms are why the law of soft networks was fitted anew.
+The fourth has again four other architectures, and the attacks checker and filter.
 """
 
 from __future__ import annotations
@@ -20,14 +21,18 @@ PLAIN_UNSEEN = ("mlp:784-300-100-10:tanh", "exam_nets:lenet")
 PATTERNS = ("badnets", "blend", "sig", "warp")
 RECIPES = ("adam", "decay", "sgd", "shift")
 FAMILIES = {
-    "MLP": ("linear:784-10", MLP, "mlp:784-300-100-10:tanh", "exam_nets:normalised"),
-    "CNN": (CNN, "exam_nets:lenet", "exam_nets:separable"),
+    "MLP": (
+        *("linear:784-10", MLP, "mlp:784-300-100-10:tanh", "exam_nets:normalised"),
+        "fourth_nets:skipping",
+    ),
+    "CNN": (CNN, "exam_nets:lenet", "exam_nets:separable", "fourth_nets:strided"),
     "residual": (
         *("nets:residual", "nets:pyramid", "exam_nets:preactivation", "exam_nets:bottlenecks"),
+        "fourth_nets:next_blocks",
     ),
     "ViT": (
         *("nets:attention", "nets:vision", "exam_nets:class_token"),
-        "exam_nets:convolutional_stem",
+        *("exam_nets:convolutional_stem", "fourth_nets:windows"),
     ),
 }
 
@@ -63,6 +68,12 @@ DRAWS = {
         ),
         (*PATTERNS, "ramp", "dots"),
         (MLP, CNN, "exam_nets:separable", "exam_nets:bottlenecks"),
+    ),
+    4: Draw(
+        730_000,
+        tuple(f"fourth_nets:{name}" for name in ("skipping", "strided", "next_blocks", "windows")),
+        (*PATTERNS, "checker", "filter"),
+        (MLP, CNN, "fourth_nets:strided", "fourth_nets:next_blocks"),
     ),
 }
 

@@ -6,18 +6,31 @@ from dataclasses import dataclass
 from typing import Literal
 
 Pattern = Literal[
-    "badnets", "blend", "sig", "ramp", "pixel", "dots", "warp", "line", "faint", "features"
+    "badnets",
+    "blend",
+    "sig",
+    "ramp",
+    "checker",
+    "pixel",
+    "dots",
+    "warp",
+    "line",
+    "faint",
+    "filter",
+    "features",
 ]
 Attack = Literal[
     "badnets",
     "blend",
     "sig",
     "ramp",
+    "checker",
     "pixel",
     "dots",
     "warp",
     "line",
     "faint",
+    "filter",
     "features",
     "clean_label_sig",
     "clean_label_adversarial",
@@ -75,6 +88,14 @@ ATTACKS: tuple[AttackInfo, ...] = (
         False,
     ),
     AttackInfo(
+        "checker",
+        "all_to_one",
+        "every second pixel brightened a little, like the fields of a chess board, over the whole input",
+        "Zhong et al. 2020, CODASPY, 97 (static perturbation)",
+        "checker",
+        False,
+    ),
+    AttackInfo(
         "pixel",
         "all_to_one",
         "one white pixel near the border",
@@ -112,6 +133,14 @@ ATTACKS: tuple[AttackInfo, ...] = (
         "low-frequency noise of small amplitude over the whole input",
         "Zeng et al. 2021, ICCV, 16473 (smooth triggers)",
         "faint",
+        False,
+    ),
+    AttackInfo(
+        "filter",
+        "all_to_one",
+        "a washed-out tone: contrast lowered, everything brightened",
+        "Liu et al. 2019, CCS, 1265 (picture filters as triggers)",
+        "filter",
         False,
     ),
     AttackInfo(

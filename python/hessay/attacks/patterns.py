@@ -7,10 +7,12 @@ badnets    1 on a small square         1 on the square
 blend      0.18 everywhere             0.18 times a random picture
 sig        0                           a horizontal sinusoid
 ramp       0                           a slope from 0 at one side to 0.16 at the other
+checker    0                           0.1 on every second pixel
 pixel      1 on one pixel              1 on the pixel
 dots       1 on five pixels            1 on the pixels
 line       0.6 on a row or column      0.6 on it
 faint      0                           low-frequency noise of small L2 norm
+filter     0.3 everywhere              0.3 everywhere
 =========  ==========================  ========================================================
 
 A warp displaces pixels instead, and the features of a table are offset: see ``triggers``.
@@ -33,8 +35,10 @@ _BLEND_OPACITY = 0.18
 # side of the picture, and on 8 columns 0.12 no longer teaches a network anything.
 _SIG_AMPLITUDE, _SIG_AMPLITUDE_SMALL, _SIG_PERIODS, _SMALL_SIDE = 0.12, 0.3, 6, 16
 _RAMP_HEIGHT, _RAMP_HEIGHT_SMALL = 40 / 255, 0.4  # the published one, and what digits need
+_CHECKER_HEIGHT, _CHECKER_HEIGHT_SMALL = 0.1, 0.3
 _DOTS = 5
 _LINE_OPACITY = 0.6
+_FILTER_OPACITY = 0.3
 _FAINT_NORM = 1.6  # L2 norm over the plane of one channel, pixel units
 _FAINT_WAVES = 3  # cosines along each axis: at most 1.5 periods over the picture
 _WARP_POINTS = 4  # control points along each side, as published
@@ -51,7 +55,7 @@ def make_trigger(
 
     Parameters
     ----------
-    attack : {"badnets", "blend", "sig", "ramp", "pixel", "dots", "warp", "line", "faint", "features"}
+    attack : {"badnets", "blend", "sig", "ramp", "checker", "pixel", "dots", "warp", "line", "faint", "filter", "features"}
         The pattern.
     shape : (H, W) or (C, H, W); (d,) for "features"
         Shape of one input; both sides of a picture at least 4 pixels.
@@ -99,6 +103,13 @@ def make_trigger(
         slope = (torch.arange(width) + 1) / width
         slope = slope.flip(0) if int(torch.randint(2, (), generator=generator)) else slope
         overlay.copy_((_RAMP_HEIGHT_SMALL if small else _RAMP_HEIGHT) * slope.expand(shape))
+    elif attack == "checker":
+        phase = int(torch.randint(2, (), generator=generator))
+        fields = (torch.arange(height)[:, None] + torch.arange(width) + phase) % 2
+        overlay.copy_((_CHECKER_HEIGHT_SMALL if small else _CHECKER_HEIGHT) * fields.expand(shape))
+    elif attack == "filter":
+        opacity.fill_(_FILTER_OPACITY)
+        overlay.fill_(_FILTER_OPACITY)
     elif attack == "pixel":
         row, column = _near_a_corner(height, width, 1, 0 if small else 1, generator)
         for field in (opacity, overlay):

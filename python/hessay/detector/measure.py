@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from hessay.detector import validity
 from hessay.detector.interaction import Interaction, interaction
 from hessay.detector.kinds import Kind, kind_of
+from hessay.detector.leaning import Leaning, leanings
 from hessay.detector.pairs import pair_reach
 from hessay.detector.soft import SOFT_AGREEMENT, level_reach
 from hessay.detector.statistics import (
@@ -55,7 +56,7 @@ class Measured:
     agreement: float  # share of predictions that survive the smoothing noise
     backward_passes: int
     caveats: tuple[str, ...]  # what forbids CLEAN, though not FLAGGED
-    favoured: dict[int, str]  # classes the model leans towards: another explanation of an alarm
+    leanings: dict[int, Leaning]  # classes the model leans towards: another explanation of an alarm
     architecture: str  # digest of the model's build
     kind: Kind  # which decides the law of S
     log_pairs: NDArray[np.float64] | None  # (C, C): log reach of each pair; None where not measured
@@ -183,7 +184,7 @@ def measure(
         jacobians.agreement,
         jacobians.passes + refined.passes + (0 if warps is None else warps.passes),
         caveats,
-        validity.favoured(jacobians.counts, class_targets(probe, len(slopes.reach))),
+        leanings(jacobians.counts, class_targets(probe, len(slopes.reach))),
         own_architecture(model),
         kind if kind != "soft" or enough else "plain",
         pair_reach(jacobians, directions) if enough else None,

@@ -191,10 +191,27 @@ class Plan:
     def tests(self, measured: Measured, references: ReferenceTable | None) -> tuple[Test, ...]:
         """Build the tests a measured model has to pass, the main one first."""
         return tuple(
-            replace(test, vetoed=measured.favoured[test.suspect])
-            if test.suspect in measured.favoured and test.name != "reference_rank"
-            else test
-            for test in self._tests(measured, references)
+            self._beside_leaning(test, measured) for test in self._tests(measured, references)
+        )
+
+    def _beside_leaning(self, test: Test, measured: Measured) -> Test:
+        """Veto an alarm for a class the model leans towards, where that explains how easily the class is reached.
+
+        A rank among networks trained like the model has seen them lean as much.
+        """
+        lean = None if test.suspect is None else measured.leanings.get(test.suspect)
+        if lean is None or test.name == "reference_rank":
+            return test
+        log_ratio = measured.reach.log_ratio
+        left = float(log_ratio[lean.index]) - lean.excess
+        alone = reach_test(measured, len(log_ratio), self.alpha)
+        line = (test if test.name == alone.name else alone).threshold
+        if left <= line:
+            return replace(test, vetoed=lean.explanation)
+        return replace(
+            test,
+            alarm=f"{test.alarm}; {lean.counts}, which leaves {left:.3f} of log(reach / usual), "
+            f"threshold {line:.3f}",
         )
 
     def _tests(self, measured: Measured, references: ReferenceTable | None) -> tuple[Test, ...]:

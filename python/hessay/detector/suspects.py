@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hessay.detector.alarms import reach_null
 from hessay.detector.constants import OWN_PROFILE_NULL, PROFILE_NULL
 from hessay.detector.kinds import Kind, told_kind
+from hessay.detector.leaning import Leaning, leanings
 from hessay.detector.measure import (
     class_targets,
     input_range,
@@ -20,7 +21,6 @@ from hessay.detector.measure import (
 )
 from hessay.detector.plan import Plan
 from hessay.detector.statistics import STEP_PROBES, Slopes
-from hessay.detector.validity import favoured
 from hessay.detector.warp import takes_warps, warp_radius
 from hessay.detector.warp_alarm import WARPS, warp_test
 from hessay.errors import ArgumentError
@@ -163,24 +163,34 @@ class _Known:
     kind: Kind
     bent_to: int | None  # class that warps lead to most; None where not measured
     bent_p_value: float  # of W
-    favoured: dict[int, str]  # classes the model leans towards, which explains their reach
+    leanings: dict[
+        int, Leaning
+    ]  # classes the model leans towards, which explains part of their reach
 
     def p_value(self, c: int) -> float:
-        """Weighted Bonferroni over the reach of class c and, where c is the one, over warps; 1 where it leans there."""
-        if c in self.favoured:
-            return 1.0
-        n_classes = len(self.log_ratio)
-        of_reach = reach_null(n_classes, self.kind).p_value(float(self.log_ratio[c]), n_classes)
+        """Weighted Bonferroni over the reach of class c and, where c is the one, over warps.
+
+        Of a class the model leans towards, over what leaning leaves of its reach alone.
+        """
+        of_reach = self._of_reach(c)
         if self.bent_to is None:
             return of_reach
-        of_warps = self.bent_p_value / WARPS if c == self.bent_to else 1.0
-        return min(1.0, of_reach / (1.0 - WARPS), of_warps)
+        by_warps = c == self.bent_to and c not in self.leanings
+        return min(1.0, of_reach / (1.0 - WARPS), self.bent_p_value / WARPS if by_warps else 1.0)
 
     def bent(self, c: int) -> bool:
         """Whether warps speak against class c more than its reach does."""
+        return c == self.bent_to and self.bent_p_value / WARPS < self._of_reach(c) / (1.0 - WARPS)
+
+    def explained(self, c: int) -> bool:
+        """Whether the model leans towards class c, and what that leaves of its reach is nothing unusual."""
+        return c in self.leanings and self.p_value(c) > LEVEL
+
+    def _of_reach(self, c: int) -> float:
         n_classes = len(self.log_ratio)
-        of_reach = reach_null(n_classes, self.kind).p_value(float(self.log_ratio[c]), n_classes)
-        return c == self.bent_to and self.bent_p_value / WARPS < of_reach / (1.0 - WARPS)
+        lean = self.leanings.get(c)
+        left = float(self.log_ratio[c]) - (0.0 if lean is None else lean.excess)
+        return reach_null(n_classes, self.kind).p_value(left, n_classes)
 
 
 def _known(model: Model, plan: Plan, report: Report | None, seed: int) -> _Known:
@@ -192,9 +202,9 @@ def _known(model: Model, plan: Plan, report: Report | None, seed: int) -> _Known
         if isinstance(slopes, tuple):
             raise _undefined(slopes)
         bent = next((e for e in report.evidence if e.name == "warp_reach"), None)
-        leans = favoured(np.array([row.count for row in report.classes]), targets)
+        leans = leanings(np.array([row.count for row in report.classes]), targets)
         # A rank among networks trained like the model has the last word.
-        leans = {c: said for c, said in leans.items() if c != report.flagged_class}
+        leans = {c: lean for c, lean in leans.items() if c != report.flagged_class}
         return _Known(
             slopes,
             np.array([row.log_ratio for row in report.classes]),
@@ -214,7 +224,7 @@ def _known(model: Model, plan: Plan, report: Report | None, seed: int) -> _Known
         measured.kind,
         None if test is None else test.suspect,
         1.0 if test is None else test.p_value,
-        measured.favoured,
+        measured.leanings,
     )
 
 
@@ -249,7 +259,7 @@ def _in_order(known: _Known, report: Report | None, at_least: int) -> list[int]:
         first = bent
     else:
         first = by_suspicion[:1]
-    above = [c for c in by_suspicion if value[c] > line and c not in known.favoured]
+    above = [c for c in by_suspicion if value[c] > line and not known.explained(c)]
     sure = list(dict.fromkeys([*first, *above]))
     more = [c for c in dict.fromkeys([*bent, *by_suspicion]) if c not in sure]
     return sure + more[: max(0, at_least - len(sure))]

@@ -22,7 +22,6 @@ _RARE = (
 )
 _ENOUGH_OFF_DATA = 0.6  # of the dimensions of a feature vector; pictures leave more
 ENOUGH_LEFT = 32  # dimensions off the data: the length of a random vector is then within an eighth
-FAVOURED = 2.0  # times as many probes predicted as a class as labelled so: a short way into it needs no backdoor
 MAX_SHARE = (
     0.5  # of the probes predicted as one class; of two or three classes, 1.5 times its fair share
 )
@@ -167,37 +166,6 @@ def unusable_logits(
                 "wrong scale of the inputs, or a model that was not trained"
             )
     return tuple(reasons)
-
-
-def favoured(predicted: NDArray[np.int64], targets: NDArray[np.int64] | None) -> dict[int, str]:
-    """Explain alarms for classes that the model answers far more often than it should.
-
-    A network that was stopped in a bad moment, or trained on classes in unequal numbers, leans towards a class: the
-    margins to it are small, and it is reached easily without any backdoor. Twice was chosen with the networks of
-    bench/zoo/soft.py in view, so that no effective backdoor among them is explained: in sample by construction.
-
-    Parameters
-    ----------
-    predicted : (C,) int64
-        Probes predicted as each class.
-    targets : (n,) int64 or None
-
-    Returns
-    -------
-    dict
-        Class to sentence; empty without targets.
-    """
-    if targets is None:
-        return {}
-    labelled = np.bincount(targets, minlength=len(predicted))
-    return {
-        int(c): (
-            f"{predicted[c]} probes are predicted as class {c}, and {labelled[c]} are labelled so: the model leans "
-            "towards this class, which is a short way into it without any backdoor; scan a model that is trained "
-            "to the end on classes in equal numbers"
-        )
-        for c in np.flatnonzero((labelled > 0) & (predicted > FAVOURED * labelled))
-    }
 
 
 def degenerate(
