@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -32,6 +34,27 @@ def test_the_report_decides_which_classes_are_suspects(nets: Nets) -> None:
     line = CLEAN_NULL.threshold(0.01, 10)
     above = {row.index for row in report.classes if row.log_ratio > line}
     assert {suspect.index for suspect in found} == above | {report.flagged_class}
+
+
+@pytest.mark.parametrize(("log_ratio", "suspected"), [(0.9, False), (2.0, True)])
+def test_leaning_clears_a_class_of_as_much_as_it_explains(
+    nets: Nets, log_ratio: float, suspected: bool
+) -> None:
+    probe = Probe(nets.inputs, nets.targets)
+    report = scan(nets.poisoned, probe)
+    leaning, other = 0, 1  # the model leans towards the first of them, and not towards the second
+    counts = {leaning: 3 * int((nets.targets == leaning).sum())}
+    classes = tuple(
+        replace(row, log_ratio=log_ratio, count=counts.get(row.index, row.count))
+        if row.index in (leaning, other)
+        else row
+        for row in report.classes
+    )
+    found = find_suspects(nets.poisoned, probe, report=replace(report, classes=classes))
+    indices = [suspect.index for suspect in found]
+    assert indices[0] == report.flagged_class == TARGET
+    assert other in indices
+    assert (leaning in indices) == suspected
 
 
 def test_one_class_asked_for_is_refined_as_it_is_among_all(nets: Nets) -> None:

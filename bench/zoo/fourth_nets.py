@@ -5,20 +5,8 @@ from __future__ import annotations
 import itertools
 
 import torch
+from designs import Shortcut
 from torch import Tensor, nn
-
-
-class Beside(nn.Module):
-    """A body whose output is added to its input."""
-
-    def __init__(self, *body: nn.Module) -> None:
-        super().__init__()
-        self.body = nn.Sequential(*body)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Of the shape of ``x``."""
-        mapped: Tensor = x + self.body(x)
-        return mapped
 
 
 class Pictures(nn.Sequential):
@@ -73,7 +61,9 @@ class Windows(nn.Module):
 
 def skipping() -> nn.Module:
     """Build a perceptron of three residual blocks of width 96 with ELU, without normalisation."""
-    blocks = (Beside(nn.Linear(96, 96), nn.ELU(), nn.Linear(96, 96)) for _ in range(3))
+    blocks = (
+        Shortcut(nn.Sequential(nn.Linear(96, 96), nn.ELU(), nn.Linear(96, 96))) for _ in range(3)
+    )
     return nn.Sequential(
         nn.Flatten(), nn.Linear(784, 96), nn.ELU(), *blocks, nn.ELU(), nn.Linear(96, 10)
     )
@@ -95,12 +85,13 @@ def next_blocks() -> nn.Module:
     """Build residual blocks of ConvNeXt: depthwise 7 x 7, one-group norm, expansion with GELU, layer scale."""
 
     def block(width: int) -> nn.Module:
-        return Beside(
+        body = (
             nn.Conv2d(width, width, 7, padding=3, groups=width),
             nn.GroupNorm(1, width),
             *(nn.Conv2d(width, 3 * width, 1), nn.GELU(), nn.Conv2d(3 * width, width, 1)),
             Scaled(width),
         )
+        return Shortcut(nn.Sequential(*body))
 
     return Pictures(
         *(nn.Conv2d(1, 16, 4, stride=4), nn.GroupNorm(1, 16), block(16), block(16)),
