@@ -240,7 +240,7 @@ def test_bounded_passes_do_not_change_the_refinement(monkeypatch: pytest.MonkeyP
     with frozen(model):
         whole = refine_directions(model, inputs, start, radii=[0.5, 1.0], bounds=(-4.0, 4.0))
         for elements in (1, 6 * 8, 6 * 21 * 2):
-            monkeypatch.setattr(moved_probes, "PASS_ELEMENTS", elements)
+            monkeypatch.setitem(moved_probes.PASS_ELEMENTS, "cpu", elements)
             parts = refine_directions(model, inputs, start, radii=[0.5, 1.0], bounds=(-4.0, 4.0))
             np.testing.assert_allclose(parts.perturbation, whole.perturbation, atol=1e-12)
             np.testing.assert_allclose(parts.margin_drop, whole.margin_drop, atol=1e-12)

@@ -168,6 +168,7 @@ def test_the_tests_of_a_picture_share_alpha_and_vectors_are_not_bent(nets: Nets)
     assert any("bends the picture" in line for line in report.not_excluded)
     report = hessay.scan(nets.clean, nets.inputs)
     assert not any("bends the picture" in line for line in report.not_excluded)
+    assert any("tone of the whole picture" in line for line in report.not_excluded)
 
 
 def test_renumbering_the_classes_renumbers_what_warps_do(nets: Nets) -> None:

@@ -28,6 +28,7 @@ PROBES = 128  # for it; rates have a standard error of at most 0.045
 # Measured blind spots of the tests. A report without an alarm says them.
 _ALL_TO_ALL = "an all-to-all backdoor (every class moved to another one)"
 _WARP = "a trigger that bends the picture (a warp): not tested for, the inputs are not known to be pictures"
+_FILTER = "a trigger that changes the tone of the whole picture (a filter)"
 _ONE_SOURCE = "a backdoor for one source class with cover samples"
 _NEVER_EXCLUDED = (
     "a clean-label backdoor, whose poisoned samples keep a plausible label",
@@ -43,7 +44,7 @@ def not_excluded(*, maps: bool, warps: bool, pairs: bool) -> tuple[str, ...]:
     return (
         f"{_ALL_TO_ALL} with more than one trigger" if maps else _ALL_TO_ALL,
         f"{_ONE_SOURCE}: tested, but some are missed" if pairs else _ONE_SOURCE,
-        *(() if warps else (_WARP,)),
+        _FILTER if warps else _WARP,
         *_NEVER_EXCLUDED,
     )
 
