@@ -137,3 +137,25 @@ def test_a_model_whose_reach_is_undefined_finds_nothing_in_its_data(
         assert (said["recall"], said["found"], said["poisoned"]) == (0.0, 0, 300)
     row["attack_success"] = 0.3  # one that does not work is not ranked at all
     assert (exam._rank(spec, None, None, BENCH, row) is None) == (attack != "clean")
+
+
+def test_a_repair_that_is_refused_leaves_the_attack_as_it_was(
+    bench: dict[str, ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exam = bench["detect.exam"]
+
+    def undefined(*_: object, **__: object) -> None:
+        raise exam.ReachUndefined("the model has hardly learnt class 2")
+
+    class Data:
+        test_inputs = test_targets = range(9000)
+
+    monkeypatch.setattr(exam.hessay, "repair", undefined)
+    monkeypatch.setattr(exam, "load_dataset", lambda *_, **__: Data)
+    monkeypatch.setattr(exam, "_backdoor", lambda _: None)
+    monkeypatch.setattr(exam, "success_rate", lambda model, *_: {"given": 0.8}[model])
+    monkeypatch.setattr(exam, "accuracy", lambda model, *_: {"given": 0.7}[model])
+    said = exam._repaired(next(iter(specs(bench, 4))), "given", None, None, None)
+    assert (said["accepted"], said["method"]) == (False, "none")
+    assert said["success_after"] == said["success_before"] == 0.8
+    assert said["accuracy_lost"] == 0.0

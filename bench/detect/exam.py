@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -234,7 +235,10 @@ def _repair_data(spec: Spec, model: nn.Module, probe: Probe, folder: Path, row: 
     if not _one_target(row):
         return None
     report = _report(spec, model, folder)
-    ranking, data, *_ = _ranking(spec, model, probe, folder)
+    try:
+        ranking, data, *_ = _ranking(spec, model, probe, folder)
+    except ReachUndefined:
+        return _repaired(spec, model, probe, report, None)
     chosen = ranking.selected(FDR)[:MOST_SUSPECTS].tolist()
     suspects = Probe(data.inputs[chosen], data.targets[chosen]) if chosen else None
     return _repaired(spec, model, probe, report, suspects)
@@ -254,15 +258,18 @@ def _repaired(
     classes = None
     if suspects is not None:  # the data may speak against a class that the scan does not
         classes = sorted({int(c) for c in suspects.class_numbers})  # type: ignore[union-attr]
-    fixed = hessay.repair(model, probe, report, suspects=suspects, classes=classes)
+    repaired, accepted, method = model, False, "none"
+    with contextlib.suppress(ReachUndefined):  # refused, as the scan is: the model stays as it is
+        fixed = hessay.repair(model, probe, report, suspects=suspects, classes=classes)
+        repaired, accepted, method = fixed.model, fixed.accepted, fixed.method
     return {
         "cpu_seconds": round(time.process_time() - start, 2),
-        "accepted": fixed.accepted,
-        "method": fixed.method,
+        "accepted": accepted,
+        "method": method,
         "success_before": round(success_rate(model, inputs, targets, backdoor), 4),
-        "success_after": round(success_rate(fixed.model, inputs, targets, backdoor), 4),
+        "success_after": round(success_rate(repaired, inputs, targets, backdoor), 4),
         "accuracy_lost": round(
-            accuracy(model, inputs, targets) - accuracy(fixed.model, inputs, targets), 4
+            accuracy(model, inputs, targets) - accuracy(repaired, inputs, targets), 4
         ),
     }
 
