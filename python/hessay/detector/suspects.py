@@ -163,9 +163,7 @@ class _Known:
     kind: Kind
     bent_to: int | None  # class that warps lead to most; None where not measured
     bent_p_value: float  # of W
-    leanings: dict[
-        int, Leaning
-    ]  # classes the model leans towards, which explains part of their reach
+    leanings: dict[int, Leaning]  # classes the model leans towards: explain part of their reach
 
     def p_value(self, c: int) -> float:
         """Weighted Bonferroni over the reach of class c and, where c is the one, over warps.
@@ -203,7 +201,7 @@ def _known(model: Model, plan: Plan, report: Report | None, seed: int) -> _Known
             raise _undefined(slopes)
         bent = next((e for e in report.evidence if e.name == "warp_reach"), None)
         leans = leanings(np.array([row.count for row in report.classes]), targets)
-        # A rank among networks trained like the model has the last word.
+        # An alarm has taken leaning into account, or is a rank among networks that lean as much.
         leans = {c: lean for c, lean in leans.items() if c != report.flagged_class}
         return _Known(
             slopes,

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from hessay.hessian.model.evaluate import call, input_gradient
 from hessay.hessian.moves import Move
 
-# Input elements a pass. On the processor larger ones are slower: activations leave the caches, and the allocator
-# fetches fresh pages for each of them. A device would be left idle by smaller ones.
+# Input elements a pass. On the processor networks with convolutions or attention were slower with larger ones, and
+# perceptrons with smaller ones; a device needs large passes to be busy.
 PASS_ELEMENTS = {"cpu": 1 << 19, "cuda": 1 << 21}
 
 
